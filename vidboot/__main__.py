@@ -1,0 +1,154 @@
+"""The command line: parsing, and how errors and progress reach a person. The work is in the verbs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Work = Annotated[Path | None, typer.Option(help="Working folder; default NAME.vidboot in the current directory.")]
+Videos = Annotated[Path, typer.Argument(help="A folder of videos, searched whole, or one file. Never written to.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory that vidboot train made.")]
+
+
+class PolicyName(StrEnum):
+    """Which of a run's nets make the video."""
+
+    full = "full"
+    composition = "composition"
+    clips_only = "clips-only"
+    low_res_only = "low-res-only"
+    direct = "direct"
+
+
+def work_folder(videos: Path, work: Path | None) -> Path:
+    """Return the working folder of a folder of videos."""
+    return work or Path.cwd() / f"{videos.resolve().name}.vidboot"
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what a person can mend into one sentence and an exit code: 2 the call was wrong, 1 the work failed."""
+    from vidboot.errors import WorkFailed
+
+    try:
+        yield
+    except ValueError as error:
+        _stop(2, str(error))
+    except (WorkFailed, OSError) as error:
+        _stop(1, str(error))
+    except KeyboardInterrupt:
+        _stop(130, "interrupted; run the same command again to go on")
+
+
+def _stop(code: int, sentence: str) -> None:
+    print(f"vidboot: {sentence}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _print(result: dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
+    print(json.dumps(result) if as_json else text())
+
+
+@app.command()
+def scan(
+    videos: Videos,
+    target: Annotated[str, typer.Option(help="The video you want, FRAMESxHEIGHTxWIDTH@FPS.")] = "128x64x64@8",
+    work: Work = None,
+    as_json: Json = False,
+) -> None:
+    """Audit a folder: what each file can teach, what is lost and why."""
+    from vidboot import scan as verb
+    from vidboot.data.progress import on_stderr
+
+    with _told(), on_stderr("scan") as progress:
+        folder = work_folder(videos, work)
+        wanted = verb.Target.parse(target)
+        result = verb.scan(videos, folder, wanted, progress=progress)
+    _print(result, as_json, lambda: verb.format_table(folder, wanted))
+
+
+@app.command()
+def train(
+    videos: Videos,
+    out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],
+    preset: Annotated[str, typer.Option(help="A complete set of settings: smoke, tiny or base.")] = "tiny",
+    config: Annotated[Path | None, typer.Option(help="A settings file instead of a preset.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Change one setting: part.name=value.")] = None,
+    work: Work = None,
+    as_json: Json = False,
+) -> None:
+    """Train every view's net, the gates and the residual; run it again to resume."""
+    with _told():
+        from vidboot import config as configs
+
+        chosen = configs.read(preset=preset, path=config, settings=settings or ())
+        result = run_training(videos, out, chosen, work_folder(videos, work))
+    _print(result, as_json, lambda: f"trained {', '.join(result['stages'])} into {out}")
+
+
+def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, Any]:
+    """Scan what is new, then train."""
+    from vidboot import scan as audit
+    from vidboot import train as verb
+    from vidboot.data.progress import on_stderr
+
+    with on_stderr("scan") as progress:
+        audit.scan(videos, work, config.video.target, progress=progress)
+        files, shots = audit.audit(videos, work)
+    with on_stderr("cache") as progress:
+        run = verb.train(verb.Folder(videos, work, files, shots), out, config, report=_report_line, progress=progress)
+    return {
+        "run": str(out),
+        "stages": [p.parent.name for p in sorted(out.glob("*/weights.safetensors"))],
+        "videos": len(files),
+        "precision": run.record["precision"],
+    }
+
+
+def _report_line(row: dict[str, Any]) -> None:
+    held_out = f"held-out {row['held_out_loss']:.4f}  " if "held_out_loss" in row else ""
+    print(
+        f"{row['stage']:<18} {row['step']:>6}/{row['steps']}  loss {row['train_loss']:.4f}  {held_out}"
+        f"{row['ms_per_step']:.0f} ms/step  data wait {row['data_wait_percent']:.0f} %  "
+        f"eta {row['eta_seconds']:.0f} s  peak {row['peak_memory_mb']:.0f} MB",
+        file=sys.stderr,
+    )
+
+
+@app.command()
+def generate(
+    run: RunPath,
+    frames: Annotated[int, typer.Option(help="Length of the video; any number.")],
+    out: Annotated[Path, typer.Option(help="The mp4 file to write.")],
+    policy: Annotated[PolicyName, typer.Option(help="Which nets make it.")] = PolicyName.full,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Generate a video of any length."""
+    from vidboot.data.progress import on_stderr
+
+    with _told(), on_stderr("generate") as progress:
+        from vidboot import generate as verb
+        from vidboot.build import check_policy
+
+        result = verb.generate(run, out, frames=frames, policy=check_policy(policy), seed=seed, progress=progress)
+    _print(result, as_json, lambda: f"wrote {frames} frames to {out}")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

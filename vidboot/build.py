@@ -1,0 +1,225 @@
+"""The one place where names become objects: nets from settings, compositions from a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+import torch
+from torch import Tensor, nn
+
+from vidboot import config as settings
+from vidboot.composition import (
+    Join,
+    Plan,
+    Stream,
+    back_projection,
+    joined,
+    only_band,
+    refined,
+    tapered,
+    windowed,
+)
+from vidboot.config import Config
+from vidboot.denoiser import NetDenoiser, at_frame_rate
+from vidboot.nets.factorized import FactorizedNet, NetConfig
+from vidboot.nets.gate import ViewGate
+from vidboot.nets.residual import Residual
+from vidboot.run import Run, load_tensors
+from vidboot.views import LowRes, TimeMean
+
+M = TypeVar("M", bound=nn.Module)
+
+Policy = Literal["full", "composition", "clips-only", "low-res-only", "direct"]
+
+GATE_KNOTS = 12
+"""Noise levels between which g(sigma) of the residual is linear."""
+
+
+def low_res_stage(level: int) -> str:
+    """Name of the net of a level of the low-res view: 0 is the finest."""
+    return f"low_res{level}"
+
+
+def gate_stage(level: int) -> str:
+    """Name of the gate that joins what is below with the low-res net of a level."""
+    return f"gate{level}"
+
+
+def knots() -> Tensor:
+    """Return ln sigma at which the residual's gate is set: [GATE_KNOTS]."""
+    return torch.linspace(torch.tensor(0.05).log(), torch.tensor(20.0).log(), GATE_KNOTS)
+
+
+def device_of(config: Config) -> torch.device:
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(config.device)
+    except RuntimeError:
+        raise ValueError(f"setting device = {config.device!r} is no device that torch knows") from None
+
+
+def faster_precision(device: torch.device) -> str:
+    """Time a matrix product in both precisions and name the faster."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.ones(512, 512, device=device, dtype=dtype)
+        a @ a
+        best = float("inf")
+        for _ in range(5):
+            began = time.perf_counter()
+            (a @ a)[0, 0].item()
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    return "bfloat16" if seconds(torch.bfloat16) < seconds(torch.float32) else "float32"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Builds a run's modules, with fresh weights."""
+
+    config: Config
+    mean: Tensor
+    precision: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def of(cls, run: Run) -> Parts:
+        """Read from a run what its modules need.
+
+        Raises:
+            ValueError: the run's settings are not of this version.
+        """
+        config = settings.check(run.record["config"])
+        precision = getattr(torch, run.record["precision"])
+        return cls(config, torch.tensor(run.record["mean"]), precision, device_of(config))
+
+    def denoiser(self, net: NetConfig, *, seed: int) -> NetDenoiser:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return NetDenoiser(FactorizedNet(net), self.mean, precision=self.precision).to(self.device)
+
+    def low_res(self, level: int) -> NetDenoiser:
+        return self.denoiser(self.config.low_res.net, seed=self.config.seed + 10 + level)
+
+    def clip(self) -> NetDenoiser:
+        return self.denoiser(self.config.clip.net, seed=self.config.seed + 1)
+
+    def gate(self) -> ViewGate:
+        return ViewGate(self.mean).to(self.device)
+
+    def residual(self, clip: NetDenoiser) -> Residual:
+        return Residual(clip, fps=self.config.video.fps, knots=knots()).to(self.device)
+
+    def direct(self) -> NetDenoiser:
+        return self.denoiser(self.config.clip.net, seed=self.config.seed + 2)
+
+
+class Model:
+    """The trained modules of a run, and the denoisers that can be made of them.
+
+    Raises:
+        ValueError: the run's training has not got far enough.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.parts = Parts.of(run)
+        self.config = self.parts.config
+        self._modules: dict[str, nn.Module] = {}
+
+    def stream(self, policy: Policy, frames: int) -> Stream:
+        """Return the denoiser of a policy for videos of ``frames`` frames (see ``length``)."""
+        if policy == "direct":
+            return self._direct()
+        if policy == "low-res-only":
+            return only_band(LowRes(self.config.low_res.factor), self.low_res_stream(frames))
+        if policy == "clips-only" or frames <= self.config.clip.window:
+            return self.clips_stream()
+        composed = self.composition(frames)
+        if policy == "composition" or not self.run.done("residual"):
+            return composed
+        return refined(composed, self.residual().gated, self._long_windows())
+
+    def length(self, policy: Policy, frames: int) -> int:
+        """Return how many frames must be sampled to get ``frames``: whole groups of the coarsest level in use."""
+        if policy in ("direct", "clips-only"):
+            return frames
+        group = self.config.low_res.group ** self._coarser_levels(frames)
+        return -(-frames // group) * group
+
+    def composition(self, frames: int, *, join: Join | None = None) -> Stream:
+        """Clips in time, joined with the low-res view; ``join`` stands in for the run's own gate."""
+        view = LowRes(self.config.low_res.factor)
+        return joined(self.clips_stream(), view, self.low_res_stream(frames), join or self.join(0))
+
+    def clip(self) -> NetDenoiser:
+        return self._loaded("clip", self.parts.clip)
+
+    def clips_stream(self) -> Stream:
+        config = self.config
+        denoise = at_frame_rate(self.clip(), config.video.fps)
+        return windowed(denoise, tapered(config.clip.window, config.clip.overlap))
+
+    def low_res_stream(self, frames: int, *, level: int = 0, join: Join | None = None) -> Stream:
+        """The low-res net of a level; where it is shorter than the video, joined with the next coarser one."""
+        config = self.config.low_res
+        fps = self.config.video.fps / config.group**level
+        net = self._loaded(low_res_stage(level), lambda: self.parts.low_res(level))
+        plan = tapered(config.window, config.overlap)
+        fine = windowed(at_frame_rate(net, fps), plan, clips_per_call=2)
+        if frames <= config.window or not self.run.done(low_res_stage(level + 1)):
+            return fine
+        coarser = self.low_res_stream(-(-frames // config.group), level=level + 1)
+        return joined(fine, TimeMean(config.group), coarser, join or self.join(level + 1))
+
+    def join(self, level: int) -> Join:
+        """Return the fitted gate above a level, or plain back-projection if none was fitted."""
+        if not self.run.done(gate_stage(level)):
+            return back_projection
+        return self._loaded(gate_stage(level), self.parts.gate)
+
+    def residual(self) -> Residual:
+        return self._loaded("residual", lambda: self.parts.residual(self.parts.clip()))
+
+    def _direct(self) -> Stream:
+        net = self._loaded("direct", self.parts.direct)
+        return windowed(at_frame_rate(net, self.config.video.fps), self._long_windows(), clips_per_call=2)
+
+    def _long_windows(self) -> Plan:
+        frames = self.config.video.frames
+        return tapered(frames, frames // 2)
+
+    def _coarser_levels(self, frames: int) -> int:
+        """Count the levels above the finest that a video of this length needs and the run has."""
+        level, config = 0, self.config.low_res
+        while frames > config.window and self.run.done(low_res_stage(level + 1)):
+            level += 1
+            frames = -(-frames // config.group)
+        return level
+
+    def _loaded(self, stage: str, make: Callable[[], M]) -> M:
+        """Return a stage's module with its trained weights, loaded once."""
+        if stage not in self._modules:
+            if not self.run.done(stage):
+                raise ValueError(f"{self.run.path} holds no trained {stage!r}: vidboot train ends it, if data allows")
+            module = make()
+            module.load_state_dict(load_tensors(self.run.weights(stage))[0])
+            self._modules[stage] = module.requires_grad_(False).eval()
+        return self._modules[stage]  # type: ignore[return-value] - the maker of a stage never changes
+
+
+def check_policy(name: str) -> Policy:
+    """Return the policy of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for policy in get_args(Policy):
+        if policy == name:
+            return policy
+    raise ValueError(f"there is no policy {name!r}; the policies are {', '.join(get_args(Policy))}")

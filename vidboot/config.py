@@ -1,0 +1,193 @@
+"""The settings of one run, assembled from those of its parts. An unknown key is an error that names the legal ones."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vidboot.data.ledger import Target
+from vidboot.fit import StageConfig
+from vidboot.nets.factorized import NetConfig
+from vidboot.noise import Schedule
+
+PRESETS = Path(__file__).parent.parent / "configs"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VideoConfig(_Part):
+    """The video we want."""
+
+    frames: int = Field(64, gt=1)
+    """Length that the residual and the direct net see."""
+    height: int = Field(32, gt=0)
+    width: int = Field(32, gt=0)
+    """Size, pixels."""
+    fps: float = Field(8.0, gt=0)
+    """Frames per second; other rates are resampled by timestamps."""
+
+    @property
+    def target(self) -> Target:
+        return Target(self.frames, self.height, self.width, self.fps)
+
+
+class LowResConfig(_Part):
+    """The low-res view: long memory, at several time steps."""
+
+    factor: int = Field(4, gt=1)
+    """The view is the mean over factor x factor pixels."""
+    window: int = Field(64, gt=1)
+    """Frames the net sees at once."""
+    overlap: int = Field(32, ge=0)
+    """Frames shared by neighbouring windows."""
+    group: int = Field(4, gt=1)
+    """A coarser level is the mean over this many frames of the level below."""
+    levels: int = Field(1, ge=0)
+    """Coarser levels, each with a net of its own; a level without long enough videos is left out."""
+    net: NetConfig = NetConfig()
+    """The net of every level."""
+    train: StageConfig = StageConfig()
+    """Training of the finest level."""
+    coarse: StageConfig = StageConfig()
+    """Training of each coarser level, which starts from the weights of the level below."""
+    gate: StageConfig = StageConfig()
+    """Fitting of the gate between two levels."""
+
+
+class ClipConfig(_Part):
+    """The short-clip view: detail and short motion."""
+
+    window: int = Field(8, gt=1)
+    """Frames the net sees at once."""
+    overlap: int = Field(4, ge=0)
+    """Frames shared by neighbouring windows; half a window or more."""
+    net: NetConfig = NetConfig()
+    train: StageConfig = StageConfig()
+
+
+class ResidualConfig(_Part):
+    """The temporal-consistency net, trained on the full videos."""
+
+    penalty: float = Field(1.0, ge=0)
+    """Weight of its squared output in the loss: without it, it is worse than nothing until there are many videos."""
+    train: StageConfig = StageConfig()
+
+
+class DataConfig(_Part):
+    """How clips are drawn."""
+
+    flip: bool = False
+    """Mirror half of the clips left to right: only where the world has no handedness (no text)."""
+    reverse: bool = False
+    """Play half of the clips backward: only where time has no direction."""
+    hide: float = Field(0.1, ge=0, le=1)
+    """Share of the batches in which extra boxes are hidden from the net and still counted in the loss."""
+    held_out: float = Field(0.05, ge=0, lt=1)
+    """Share of the partial videos kept from training to measure on."""
+
+
+class Config(_Part):
+    """One complete run."""
+
+    seed: int = Field(0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the nets' arithmetic; auto = the one whose matrix products are faster here, measured when a run begins."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto = a GPU if there is one."""
+    video: VideoConfig = VideoConfig()
+    data: DataConfig = DataConfig()
+    low_res: LowResConfig = LowResConfig()
+    clip: ClipConfig = ClipConfig()
+    gate: StageConfig = StageConfig()
+    """Fitting of the gate between clips and the low-res view."""
+    residual: ResidualConfig = ResidualConfig()
+    direct: StageConfig = StageConfig(steps=0)
+    """The baseline: the clip net's kind, trained on the full videos alone. Off unless it is given steps."""
+    sampler: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Config:
+        for side in (self.video.height, self.video.width):
+            if side % self.clip.net.patch:
+                raise ValueError(f"video size {side} is not divisible by clip.net.patch = {self.clip.net.patch}")
+            if side % self.low_res.factor or side // self.low_res.factor % self.low_res.net.patch:
+                raise ValueError(
+                    f"video size {side} over low_res.factor = {self.low_res.factor} "
+                    f"is not divisible by low_res.net.patch = {self.low_res.net.patch}"
+                )
+        for part in (self.low_res, self.clip):
+            if not 2 * part.overlap >= part.window > part.overlap:
+                raise ValueError(f"overlap {part.overlap} is not within [window / 2, window) of {part.window} frames")
+        return self
+
+
+def read(*, preset: str = "tiny", path: Path | None = None, settings: Sequence[str] = ()) -> Config:
+    """Read a run's settings from a preset or a file, then apply ``a.b=value`` settings.
+
+    Raises:
+        ValueError: no such preset or file, invalid TOML, an unknown key or an illegal value.
+    """
+    if path is None:
+        path = PRESETS / f"{preset}.toml"
+        if not path.is_file():
+            legal = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
+            raise ValueError(f"there is no preset {preset!r}; the presets are {legal}")
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read the settings {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    for setting in settings:
+        _apply(values, setting)
+    return check(values)
+
+
+def check(values: dict[str, Any]) -> Config:
+    """Turn plain values into settings.
+
+    Raises:
+        ValueError: one sentence that names the key, the rule and, for an unknown key, the legal ones.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(_sentence(error)) from None
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ValueError(f"setting {setting!r} is not of the form part.name=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parts, last = key.split(".")
+    for part in parts:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"setting {setting!r}: {part} is a value and has no parts")
+    values[last] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {where}; legal here: {', '.join(_legal(first['loc'][:-1]))}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"setting {where} = {first['input']!r}: {message}" if where else message
+
+
+def _legal(loc: tuple[int | str, ...]) -> list[str]:
+    model: Any = Config
+    for part in loc:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

@@ -1,0 +1,239 @@
+"""Shots as memory-mapped frames of the sizes the views need, decoded once.
+
+A shot and spec is one uint8 .npy [t, H, W, 3] beside one float64 .npy [t, 2] of times and validity, both named by
+what they are made of: the video's bytes, the frames, the size and rate, the filter. Files appear whole or not at all,
+so building again goes on where it stopped.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidboot.data import workers
+from vidboot.data.cache_writer import Order
+from vidboot.data.decode import FILTER
+from vidboot.data.geometry import detail
+from vidboot.data.progress import Progress, silent
+from vidboot.data.records import Shot
+from vidboot.data.times import nearest_frames
+
+FOLDER = "cache"
+MOST_OPEN = 512
+BATCH_FRAMES = 4096  # source frames a worker is sent at a time, at least
+LIMIT_SECONDS_PER_FRAME = 0.5
+LEAST_LIMIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The frames a view needs: size in pixels and frames per second."""
+
+    height: int
+    width: int
+    fps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A cached shot."""
+
+    path: str
+    """File of the frames, uint8 .npy [frames, height, width, 3]."""
+    source: str
+    """Video it was made of, relative to the folder."""
+    sha256: str
+    """Of that video."""
+    shot: int
+    """Number of the shot in it."""
+    frames: int
+    height: int
+    width: int
+    fps: float
+
+    @property
+    def times_path(self) -> str:
+        """File of the times and validity of the frames, float64 .npy [frames, 2]."""
+        return self.path.removesuffix(".npy") + ".times.npy"
+
+    @property
+    def bytes(self) -> int:
+        """Size of the frames on disk."""
+        return self.frames * self.height * self.width * 3
+
+    @property
+    def cached(self) -> bool:
+        """Whether the frames are there."""
+        return os.path.exists(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What ``build`` made or found, and the videos it could not decode, with the cause."""
+
+    entries: list[Entry]
+    failed: dict[str, str]
+
+
+def plan(shots: Sequence[Shot], work: Path, specs: Sequence[Spec]) -> Iterator[tuple[Shot, Entry]]:
+    """Yield an entry for each shot and spec whose pictures are at least as large as the spec, cached or not."""
+    for shot in shots:
+        for spec in specs:
+            if detail(shot.width, shot.height, shot.stretch, spec.height, spec.width) >= 1:
+                yield shot, _entry(shot, work, spec)
+
+
+def missing_bytes(entries: Sequence[Entry]) -> int:
+    """Return the disk space that the entries not cached yet need."""
+    return sum(entry.bytes for entry in entries if not entry.cached)
+
+
+def build(
+    shots: Sequence[Shot],
+    videos: Path,
+    work: Path,
+    specs: Sequence[Spec],
+    *,
+    workers: int = 2,
+    progress: Progress = silent,
+) -> Built:
+    """Cache the frames of shots at each spec they are large enough for; decode each video once, if at all.
+
+    Args:
+        shots: of a scan; duplicates of a video are cached once.
+        videos: the folder, or the one file, that was scanned.
+        work: the working folder; frames go to its ``cache``.
+        specs: sizes and rates.
+        workers: processes that decode.
+        progress: told the videos that are done.
+
+    Raises:
+        OSError: the disk has too little space, or cannot be written.
+    """
+    planned = _without_duplicates(plan(shots, work, specs))
+    missing = [(shot, entry) for shot, entry in planned if not entry.cached]
+    failed = _write_all(missing, videos.parent if videos.is_file() else videos, work, workers, progress)
+    return Built([entry for _, entry in planned if entry.cached], failed)
+
+
+class Clips:
+    """Cached shots, opened when first needed and kept open while they are among the most recently used."""
+
+    def __init__(self, most_open: int = MOST_OPEN) -> None:
+        self.most_open = most_open
+        self._open: OrderedDict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = OrderedDict()
+
+    def read(self, entry: Entry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return frames ``first`` to ``last``, as ``open_clip`` says."""
+        opened = self._open.get(entry.path)
+        if opened is None:
+            opened = self._open[entry.path] = _map(entry)
+            if len(self._open) > self.most_open:
+                self._open.popitem(last=False)
+        else:
+            self._open.move_to_end(entry.path)
+        frames, pts_seconds, valid = opened
+        return frames[first:last], pts_seconds[first:last], valid[first:last]
+
+
+_CLIPS = Clips()
+
+
+def open_clip(entry: Entry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a clip of a cached shot, without copying.
+
+    Args:
+        entry: from ``build``.
+        first: index of its first frame in the entry.
+        last: index after its last frame.
+
+    Returns:
+        Frames, a read-only view of uint8 [t, H, W, 3]; pts_seconds, the file's own times, float64 [t]; valid, False
+        for damaged frames, bool [t].
+    """
+    return _CLIPS.read(entry, first, last)
+
+
+def _map(entry: Entry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    times = np.load(entry.times_path)
+    # A plain array over the map: slicing a memmap object costs more than the clip itself.
+    frames = np.asarray(np.load(entry.path, mmap_mode="r"))
+    return frames, np.ascontiguousarray(times[:, 0]), times[:, 1] > 0
+
+
+def _entry(shot: Shot, work: Path, spec: Spec) -> Entry:
+    frames = len(nearest_frames(np.array(shot.pts_seconds), spec.fps))
+    path = str(work / FOLDER / f"{_key(shot, spec)}.npy")
+    return Entry(path, shot.path, shot.sha256, shot.shot, frames, spec.height, spec.width, spec.fps)
+
+
+def _key(shot: Shot, spec: Spec) -> str:
+    made_of = [shot.sha256, shot.first, shot.last, spec.height, spec.width, spec.fps, FILTER]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:40]
+
+
+def _without_duplicates(planned: Iterator[tuple[Shot, Entry]]) -> list[tuple[Shot, Entry]]:
+    return list({entry.path: (shot, entry) for shot, entry in planned}.values())
+
+
+def _write_all(
+    missing: Sequence[tuple[Shot, Entry]], root: Path, work: Path, worker_count: int, progress: Progress
+) -> dict[str, str]:
+    """Write the missing entries; return the videos that failed, with the cause."""
+    if not missing:
+        return {}
+    folder = work / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    orders: dict[str, list[Order]] = defaultdict(list)
+    for shot, entry in missing:
+        order = Order(shot, entry.height, entry.width, entry.fps, Path(entry.path), Path(entry.times_path))
+        orders[shot.path].append(order)
+    _check_space([entry for _, entry in missing], folder, len(orders), progress)
+    done: dict[str, str] = {}
+    batches = list(_batches(orders))
+    while batches:
+        for outcome in workers.run([_task(root, batch) for batch in batches], worker_count):
+            done |= outcome.result or {}
+            if outcome.death is not None:
+                # The video that was being written ended the worker; those after it never began.
+                culprit = next(path for path in outcome.task.arguments[1] if path not in done)
+                done[culprit] = outcome.message
+            progress(len(done), len(orders), next(reversed(done)))
+        batches = [{path: of_video} for path, of_video in orders.items() if path not in done]
+    return {path: cause for path, cause in done.items() if cause}
+
+
+def _check_space(missing: Sequence[Entry], folder: Path, videos: int, progress: Progress) -> None:
+    needed, free = missing_bytes(missing), shutil.disk_usage(folder).free
+    progress(0, videos, f"{needed / 1e9:.2f} GB to write, {free / 1e9:.0f} GB free")
+    if needed > free:
+        text = f"the cache needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free"
+        raise OSError(errno.ENOSPC, text, str(folder))
+
+
+def _batches(orders: dict[str, list[Order]]) -> Iterator[dict[str, list[Order]]]:
+    """Yield videos together until they have enough frames to be worth a message to a worker."""
+    batch: dict[str, list[Order]] = {}
+    for path, of_video in orders.items():
+        batch[path] = of_video
+        if _source_frames(batch) >= BATCH_FRAMES:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+def _source_frames(batch: dict[str, list[Order]]) -> int:
+    return sum(max(order.shot.last for order in of_video) + 1 for of_video in batch.values())
+
+
+def _task(root: Path, batch: dict[str, list[Order]]) -> workers.Task:
+    limit_seconds = LEAST_LIMIT_SECONDS + LIMIT_SECONDS_PER_FRAME * _source_frames(batch)
+    return workers.Task("vidboot.data.cache_writer:write_videos", (str(root), batch), limit_seconds)

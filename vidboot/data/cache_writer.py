@@ -1,0 +1,127 @@
+"""How cached frames are made: one linear pass over a video writes all its shots at all sizes and rates."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import av.error
+import numpy as np
+from numpy.lib import format as npy
+
+from vidboot.data.decode import Decoded, Resizer, Video
+from vidboot.data.records import Shot
+from vidboot.data.times import nearest_frames
+
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One file of frames to write: a shot at one size and rate."""
+
+    shot: Shot
+    height: int
+    width: int
+    fps: float
+    frames_path: Path
+    times_path: Path
+
+
+def write_videos(root: str, orders_of_video: dict[str, list[Order]]) -> Iterator[dict[str, str]]:
+    """Write the orders of each video; a task for a worker.
+
+    Yields:
+        After each video all that are done: path -> why it failed, empty if it did not.
+    """
+    done: dict[str, str] = {}
+    for path, orders in orders_of_video.items():
+        done[path] = _write_video(Path(root, path), orders)
+        yield done
+
+
+def _write_video(path: Path, orders: list[Order]) -> str:
+    try:
+        with path.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != orders[0].shot.sha256:
+                return "it changed since the scan"
+        with Video(path) as video:
+            return _write_all(video, orders)
+    except MemoryError:
+        raise
+    except (OSError, LookupError, ValueError, av.error.FFmpegError, UnicodeDecodeError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _write_all(video: Video, orders: list[Order]) -> str:
+    resizers = {(order.height, order.width): Resizer(order.height, order.width) for order in orders}
+    writers = [_Writer(order, resizers[order.height, order.width]) for order in orders]
+    last = max(order.shot.last for order in orders)
+    try:
+        for decoded in video.frames():
+            for writer in writers:
+                writer.write(decoded, video)
+            if decoded.index >= last:
+                break
+        unfinished = [writer for writer in writers if not writer.finish()]
+    finally:
+        for writer in writers:
+            writer.discard()
+    return "it decodes to fewer frames than in the scan" if unfinished else ""
+
+
+class _Writer:
+    """Frames of one order, written one after another; the file gets its name when all are there."""
+
+    def __init__(self, order: Order, resize: Resizer) -> None:
+        shot = order.shot
+        indices = nearest_frames(np.array(shot.pts_seconds), order.fps)
+        self._order = order
+        self._resize = resize
+        self._wanted: Sequence[int] = (indices + shot.first).tolist()
+        self._times = np.stack([np.array(shot.pts_seconds)[indices], _valid(shot)[indices]], axis=1)
+        self._written = 0
+        self._partial = order.frames_path.with_name(order.frames_path.name + PARTIAL)
+        self._file: IO[bytes] | None = None
+
+    def write(self, decoded: Decoded, video: Video) -> None:
+        """Write the frame as often as it is wanted."""
+        wanted = self._wanted
+        if self._written == len(wanted) or wanted[self._written] != decoded.index:
+            return
+        pixels = self._resize(decoded.picture, video.geometry(decoded.picture)).tobytes()
+        file = self._file or self._begin()
+        while self._written < len(wanted) and wanted[self._written] == decoded.index:
+            file.write(pixels)
+            self._written += 1
+
+    def finish(self) -> bool:
+        """Give the files their names if all frames were written; return whether they were."""
+        if self._file is None or self._written < len(self._wanted):
+            return False
+        self._file.close()
+        with self._partial.with_suffix(".times").open("wb") as times:
+            np.save(times, self._times)
+        self._partial.with_suffix(".times").replace(self._order.times_path)
+        self._partial.replace(self._order.frames_path)
+        return True
+
+    def discard(self) -> None:
+        """Leave nothing unfinished behind."""
+        if self._file is not None:
+            self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    def _begin(self) -> IO[bytes]:
+        self._file = self._partial.open("wb")
+        shape = (len(self._wanted), self._order.height, self._order.width, 3)
+        npy.write_array_header_1_0(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        return self._file
+
+
+def _valid(shot: Shot) -> np.ndarray:
+    valid = np.ones(len(shot.pts_seconds))
+    for first, last in shot.damaged:
+        valid[first - shot.first : last - shot.first + 1] = 0
+    return valid

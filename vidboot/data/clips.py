@@ -1,0 +1,168 @@
+"""Clips: from cached shots to batches. A clip is a pure function of (seed, stage, step, rank, slot).
+
+So a resumed run needs no loader state, and any worker can make any batch.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidboot import masks
+from vidboot.data.cache import Entry, open_clip
+from vidboot.data.decode import center_crop_box
+from vidboot.losses import Batch
+from vidboot.views import TimeMean, restrict_visible
+
+FULL_LENGTH = 0.75
+"""Share of the batches at the longest length; the others are shorter, so that a net knows every length."""
+MOST_HIDDEN = 0.5
+"""An extra hidden box is at most this share of each side and of the length."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Shots at one size, and how clips are cut from them."""
+
+    entries: Sequence[Entry]
+    masks: Path
+    """Folder of mask files, SHA256.json."""
+    names: Mapping[str, str]
+    """File name by SHA-256."""
+    window: int
+    """Longest clip, frames of the view."""
+    group: int = 1
+    """Frames of the shot behind one frame of the clip, its mean."""
+    any_length: bool = True
+    """Draw shorter clips as well."""
+    flip: bool = False
+    reverse: bool = False
+    hide: float = 0.0
+
+    @property
+    def longest(self) -> int:
+        """Length of the longest clip that some shot fills, at most the window."""
+        return min(self.window, max((entry.frames // self.group for entry in self.entries), default=0))
+
+    def batch(self, size: int, *, seed: int, stage: str, step: int, rank: int = 0) -> Batch:
+        """Draw a batch of clips of one length.
+
+        A shot is drawn with a chance that grows as the square root of its length: more film says more, but not in
+        proportion.
+        """
+        rng = np.random.default_rng((seed, zlib.crc32(stage.encode()), step, rank))
+        length = self._length(rng)
+        long_enough = [entry for entry in self.entries if entry.frames >= length * self.group]
+        chance = np.sqrt([entry.frames - length * self.group + 1 for entry in long_enough])
+        hide = bool(rng.random() < self.hide)
+        clips = []
+        for slot in range(size):
+            rng = np.random.default_rng((seed, zlib.crc32(stage.encode()), step, rank, slot))
+            entry = long_enough[rng.choice(len(long_enough), p=chance / chance.sum())]
+            first = int(rng.integers(entry.frames - length * self.group + 1))
+            clips.append(self._varied(self._cut(entry, first, length * self.group), rng))
+        batch = _grouped(_stack(clips), self.group)
+        return _hidden(batch, rng) if hide else batch
+
+    def fixed(self, size: int, *, most: int) -> Iterator[Batch]:
+        """Cut one clip of the longest length from the middle of each shot that has it, in batches of ``size``."""
+        length = self.longest * self.group
+        entries = [entry for entry in self.entries if length and entry.frames >= length][:most]
+        for i in range(0, len(entries), size):
+            clips = [self._cut(entry, (entry.frames - length) // 2, length) for entry in entries[i : i + size]]
+            yield _grouped(_stack(clips), self.group)
+
+    def _cut(self, entry: Entry, first: int, length: int) -> _Clip:
+        frames, pts_seconds, valid = open_clip(entry, first, first + length - 1)
+        visible = np.broadcast_to(valid[:, None, None].astype(np.uint8), frames.shape[:3])
+        mask = self.masks / f"{entry.sha256}.json"
+        if mask.is_file():
+            visible = visible & _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)[first : first + length]
+        return _Clip(frames, visible, pts_seconds, self.names[entry.sha256])
+
+    def _length(self, rng: np.random.Generator) -> int:
+        if self.any_length and rng.random() >= FULL_LENGTH:
+            return int(rng.integers(1, self.longest + 1))
+        return self.longest
+
+    def _varied(self, clip: _Clip, rng: np.random.Generator) -> _Clip:
+        flip, backward = (rng.random(2) < 0.5) & (self.flip, self.reverse)
+        if flip:
+            clip = replace(clip, frames=clip.frames[:, :, ::-1], visible=clip.visible[:, :, ::-1])
+        if backward:
+            times = clip.pts_seconds[0] + clip.pts_seconds[-1] - clip.pts_seconds[::-1]
+            clip = replace(clip, frames=clip.frames[::-1], visible=clip.visible[::-1], pts_seconds=times)
+        return clip
+
+
+@dataclass(frozen=True)
+class _Clip:
+    frames: np.ndarray  # uint8 [T, H, W, 3]
+    visible: np.ndarray  # uint8 [T, H, W]
+    pts_seconds: np.ndarray  # [T]
+    source: str
+
+
+@lru_cache(maxsize=512)
+def _mask_of_shot(entry: Entry, mask: Path, mtime_ns: int) -> np.ndarray:
+    """Rasterise the mask of a whole shot: uint8 [T, H, W]; ``mtime_ns`` makes a changed mask file count at once."""
+    loaded = masks.load(mask, sha256=entry.sha256)
+    height, width = entry.spec.height, entry.spec.width
+    box = center_crop_box(loaded.width, loaded.height, height, width)
+    _, pts_seconds, _ = open_clip(entry, 0, entry.frames - 1)
+    return masks.visible(loaded, pts_seconds, box, height, width)
+
+
+def _stack(clips: Sequence[_Clip]) -> Batch:
+    video = torch.from_numpy(np.stack([clip.frames for clip in clips])).permute(0, 1, 4, 2, 3)
+    visible = torch.from_numpy(np.stack([clip.visible for clip in clips]))[:, :, None]
+    return Batch(
+        video=video.float().div_(127.5).sub_(1),
+        pts_seconds=torch.from_numpy(np.stack([c.pts_seconds - c.pts_seconds[0] for c in clips])).float(),
+        visible=None if visible.all() else visible,
+        shown=None if visible.all() else visible,
+        sources=[clip.source for clip in clips],
+    )
+
+
+def _grouped(batch: Batch, group: int) -> Batch:
+    if group == 1:
+        return batch
+    view = TimeMean(group)
+    visible = None if batch.visible is None else restrict_visible(view, batch.visible)
+    pts_seconds = batch.pts_seconds.unflatten(1, (-1, group)).mean(2)
+    return Batch(view.restrict(batch.video), pts_seconds, visible, visible, batch.sources)
+
+
+def _hidden(batch: Batch, rng: np.random.Generator) -> Batch:
+    """Hide a box of each clip from the net; the loss still counts it (Daras et al. 2023, further corruption)."""
+    B, T, _, H, W = batch.video.shape
+    visible = batch.visible if batch.visible is not None else torch.ones(B, T, 1, H, W, dtype=torch.uint8)
+    shown = visible.clone()
+    for clip in shown:
+        t, y, x = (_span(n, rng) for n in (T, H, W))
+        clip[t, :, y, x] = 0
+    return Batch(batch.video, batch.pts_seconds, visible, shown, batch.sources)
+
+
+def _span(size: int, rng: np.random.Generator) -> slice:
+    length = int(rng.integers(1, max(1, round(MOST_HIDDEN * size)) + 1))
+    first = int(rng.integers(size - length + 1))
+    return slice(first, first + length)
+
+
+def mean_colour(pools: Sequence[Pool], *, seed: int, clips: int = 64) -> Tensor:
+    """Estimate the data's mean per channel over the visible pixels of clips from each pool: [3]."""
+    means = []
+    for index, pool in enumerate(pools):
+        batch = pool.batch(clips, seed=seed, stage=f"mean {index}", step=0)
+        visible = torch.ones_like(batch.video[:, :, :1]) if batch.visible is None else batch.visible.float()
+        means.append((batch.video * visible).sum((0, 1, 3, 4)) / visible.sum().clamp(min=1))
+    return torch.stack(means).mean(0)

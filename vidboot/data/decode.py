@@ -1,0 +1,219 @@
+"""Frames of a video file, decoded packet by packet, and shrunk by the one resizing filter of this project: area.
+
+Boxes and sizes are in display pixels: the picture turned upright, with square pixels. One bad packet costs its own
+frames; everything from there to the next sound key frame counts as damaged.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from os import PathLike
+from typing import NamedTuple, Self
+
+import av
+import av.error
+import av.filter
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from vidboot.data.geometry import Geometry, center_crop_box
+
+__all__ = ["FILTER", "Decoded", "Resizer", "Thumbnailer", "Video", "center_crop_box", "choose_stream"]
+
+FILTER = "area-1"
+"""Name and version of what happens to pixels between decoder and cache."""
+
+# Without accurate_rnd and full_chroma_int, swscale darkens by 1.8 levels and halves the colour resolution.
+SCALE_FLAGS = "area+accurate_rnd+full_chroma_int"
+
+# Containers and picture files by content. Left out on purpose: playlists and scripts, which name other files or hosts.
+FORMATS = (
+    "mov,matroska,avi,flv,live_flv,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,obu,av1,ivf,ogg,asf,rm,mxf,nut,dv,gxf,"
+    "yuv4mpegpipe,mjpeg,mjpeg_2000,gif,apng,h261,h263,vc1,cavsvideo,dirac,wtv,nsv,swf,fli,smk,bink,roq,film_cpk,"
+    "3gp,mp4,webm,mp3,wav,aac,flac,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,jpegxl_pipe"
+)
+OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+
+
+class Decoded(NamedTuple):
+    """A frame as decoded: ``picture`` still lies as stored; see ``Resizer`` for upright pixels."""
+
+    index: int
+    picture: VideoFrame
+    pts_seconds: float | None
+    damaged: bool
+
+
+class Video:
+    """An open video file; use it in a ``with`` block.
+
+    Raises:
+        OSError, UnicodeDecodeError, av.error.FFmpegError: the file cannot be opened.
+        LookupError: it has no video stream.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.container = av.open(str(path), options=OPTIONS, metadata_errors="ignore")
+        try:
+            self.stream = choose_stream(list(self.container.streams.video))
+        except LookupError:
+            self.container.close()
+            raise
+        # One thread: damage is then reported with the packet that has it, and counts do not depend on the machine.
+        self.stream.codec_context.thread_count = 1
+        self.broken_packets = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    @property
+    def average_fps(self) -> float | None:
+        """The container's claim."""
+        return float(self.stream.average_rate) if self.stream.average_rate else None
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel over its height; 1 where the container's claim is absurd or a rounding of 1."""
+        aspect = self.stream.sample_aspect_ratio or Fraction(1)
+        return aspect if abs(aspect - 1) > 0.01 and Fraction(1, 4) <= aspect <= 4 else Fraction(1)
+
+    def geometry(self, picture: VideoFrame) -> Geometry:
+        """Return how this picture is to be displayed."""
+        return Geometry(picture.width, picture.height, round(picture.rotation / 90) % 4, self.pixel_aspect)
+
+    def frames(self) -> Iterator[Decoded]:
+        """Yield every frame that can be decoded, in the order of display.
+
+        Raises:
+            MemoryError: the decoder ran out of memory.
+        """
+        index = 0
+        damage = _Damage()
+        for packet in self._packets(damage):
+            try:
+                pictures = packet.decode()
+            except MemoryError:
+                raise
+            except av.error.FFmpegError:
+                self.broken_packets += 1
+                damage.begin(packet.dts)
+                continue
+            for picture in pictures:
+                damaged = damage.reaches(picture)
+                seconds = None if picture.pts is None else float(picture.pts * (picture.time_base or 0))
+                yield Decoded(index, picture, seconds, damaged)
+                index += 1
+
+    def _packets(self, damage: "_Damage") -> Iterator[av.Packet]:
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except MemoryError:
+                raise
+            except av.error.FFmpegError:
+                self.broken_packets += 1
+                damage.begin(None)
+                return
+            yield packet
+
+
+class _Damage:
+    """Whether frames are damaged: from an error to the first sound key frame that was sent after it."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.since_dts: int | None = None
+
+    def begin(self, dts: int | None) -> None:
+        self.running = True
+        self.since_dts = dts
+
+    def reaches(self, picture: VideoFrame) -> bool:
+        if picture.is_corrupt:
+            self.begin(picture.dts)
+        elif self.running and picture.key_frame and self._is_later(picture.dts):
+            self.running = False
+        return self.running
+
+    def _is_later(self, dts: int | None) -> bool:
+        # Frames wait in the decoder for reordering: a key frame that comes out may have gone in before the error.
+        return dts is None or self.since_dts is None or dts > self.since_dts
+
+
+def choose_stream(streams: list[VideoStream]) -> VideoStream:
+    """Return the stream with the largest picture, the first of equals; attached pictures (covers) do not count.
+
+    Raises:
+        LookupError: none is left.
+    """
+    moving = [s for s in streams if not s.disposition & s.disposition.attached_pic and s.codec_context is not None]
+    if not moving:
+        raise LookupError("no video stream")
+    return max(moving, key=lambda s: s.codec_context.width * s.codec_context.height)
+
+
+class Resizer:
+    """Crops decoded pictures to a target's aspect, turns them upright and shrinks them by area, never up."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height = height
+        self.width = width
+        self._graphs: dict[tuple[Geometry, str], av.filter.Graph] = {}
+
+    def __call__(self, picture: VideoFrame, geometry: Geometry) -> np.ndarray:
+        """Return the picture as uint8 RGB, [H, W, 3].
+
+        Raises:
+            ValueError: the picture is smaller than the target.
+        """
+        key = (geometry, picture.format.name)
+        if key not in self._graphs:
+            self._graphs = {key: self._graph(picture, geometry)}
+        graph = self._graphs[key]
+        graph.push(picture)
+        shrunk = graph.pull()
+        assert isinstance(shrunk, VideoFrame)
+        upright = np.rot90(shrunk.to_ndarray(), geometry.quarter_turns)
+        assert upright.shape == (self.height, self.width, 3)
+        return upright
+
+    def _graph(self, picture: VideoFrame, geometry: Geometry) -> av.filter.Graph:
+        x0, y0, x1, y1 = geometry.stored_box(center_crop_box(*geometry.size, self.height, self.width))
+        turned = geometry.quarter_turns % 2
+        width, height = (self.height, self.width) if turned else (self.width, self.height)
+        if x1 - x0 < width or y1 - y0 < height:
+            shown = "x".join(map(str, geometry.size))
+            raise ValueError(f"a picture of {shown} (width x height) is too small for {self.width}x{self.height}")
+        graph = av.filter.Graph()
+        source = graph.add_buffer(
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            time_base=picture.time_base or Fraction(1, 1000),
+        )
+        crop = graph.add("crop", f"{x1 - x0}:{y1 - y0}:{x0}:{y0}:exact=1")
+        scale = graph.add("scale", f"{width}:{height}:flags={SCALE_FLAGS}")
+        graph.link_nodes(source, crop, scale, graph.add("format", "rgb24"), graph.add("buffersink")).configure()
+        return graph
+
+
+class Thumbnailer:
+    """Shrinks decoded pictures, as stored, to squares of grey by area."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, picture: VideoFrame) -> np.ndarray:
+        """Return uint8 [side, side]."""
+        n = self.side
+        grey = self._reformatter.reformat(picture, n, n, "gray", interpolation=Interpolation.AREA, threads=1)
+        plane = grey.planes[0]
+        return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:n, :n]

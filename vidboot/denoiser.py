@@ -1,0 +1,63 @@
+"""Denoisers: what a net becomes once it knows its noise level, its data's mean and the time of its frames.
+
+Throughout, ``Denoise = (y, sigma) -> D_y`` with y [B, T, C, H, W] and sigma [B].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vidboot.noise import expand
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+
+SIGMA_DATA = 0.5
+"""Standard deviation that the preconditioning assumes of videos in [-1, 1] (Karras et al. 2022)."""
+
+
+class Denoiser(Protocol):
+    """Maps a noisy video, of which only ``shown`` is given, to the clean video."""
+
+    def __call__(self, y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor: ...
+
+
+class NetDenoiser(nn.Module):
+    """D = mean + F((y - mean) / sqrt(sigma² + SIGMA_DATA²), sigma): the net predicts x itself.
+
+    With patches wider than the net, EDM's noise-like target does not fit through it.
+
+    Args:
+        net: maps [B, T, C, H, W], sigma [B], shown and pts_seconds to [B, T, C, H, W].
+        mean: of the data, per channel, [C].
+        precision: in which the net computes; D_y is always in that of ``y``.
+    """
+
+    mean: Tensor
+
+    def __init__(self, net: nn.Module, mean: Tensor, *, precision: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.net = net
+        self.precision = precision
+        self.register_buffer("mean", mean.float().view(-1, 1, 1))
+
+    def forward(self, y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        scaled = (y - self.mean) * expand((sigma**2 + SIGMA_DATA**2).rsqrt(), y)
+        if shown is not None:
+            scaled = torch.where(shown.bool(), scaled, 0)
+        F_y = self.net(scaled.to(self.precision), sigma, shown=shown, pts_seconds=pts_seconds)
+        return self.mean + F_y.to(y.dtype)
+
+
+def at_frame_rate(denoiser: Denoiser, fps: float) -> Denoise:
+    """Bind a denoiser to evenly spaced frames, all of them shown."""
+
+    def denoise(y: Tensor, sigma: Tensor) -> Tensor:
+        B, T = y.shape[:2]
+        pts_seconds = (torch.arange(T, device=y.device) / fps).expand(B, T)
+        return denoiser(y, sigma, pts_seconds=pts_seconds)
+
+    return denoise

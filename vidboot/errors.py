@@ -1,0 +1,5 @@
+"""How a verb fails: ValueError where the call was wrong (exit code 2), WorkFailed or OSError where the work was (1)."""
+
+
+class WorkFailed(RuntimeError):
+    """The call was right and the work could not be done; the message is one sentence for a person."""

@@ -1,0 +1,245 @@
+"""fit: the one training loop. Every stage uses it; running it again resumes, bit for bit."""
+
+from __future__ import annotations
+
+import copy
+import math
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from vidboot.errors import WorkFailed
+from vidboot.losses import Batch
+from vidboot.noise import SigmaDensity
+from vidboot.optim import OptimConfig, Optimizer
+from vidboot.run import Run, load_tensors, save_tensors
+
+BANDS = (0.02, 0.05, 0.12, 0.3, 0.7, 1.6, 4.0, 10.0)
+"""Noise levels at which the held-out loss is measured."""
+
+
+class StageConfig(BaseModel):
+    """How one stage is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(1000, ge=0)
+    """Updates; 0 leaves the stage out."""
+    batch: int = Field(8, gt=0)
+    """Clips per update."""
+    sigma: SigmaDensity = SigmaDensity()
+    """Noise levels trained at."""
+    optim: OptimConfig = OptimConfig()
+    """Learning rates."""
+    ema: float = Field(0.995, ge=0, lt=1)
+    """Memory of the averaged weights, per step."""
+    report_every: int = Field(100, gt=0)
+    """Steps between measurements of the held-out loss."""
+    checkpoint_seconds: float = Field(30.0, ge=0)
+    """Least time between checkpoints."""
+
+
+class NonFiniteLoss(WorkFailed):
+    """Training stopped because a loss was NaN or infinite."""
+
+
+Loss = Callable[[Batch, Tensor, Tensor], Tensor]
+"""(batch, sigma [B], noise like the video) -> scalar."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing to train, and what with."""
+
+    name: str
+    config: StageConfig
+    model: nn.Module
+    """Holds the parameters; only those that require a gradient are trained."""
+    loss: Callable[[nn.Module], Loss]
+    """Binds the loss to the model or to its average."""
+    batch: Callable[[int], Batch]
+    """The batch of a step: a pure function of the step."""
+    held_out: Callable[[nn.Module], Sequence[float]] | None = None
+    """Loss of the averaged model at each of ``BANDS``; None where nothing was held out."""
+    sample: Callable[[nn.Module, int], None] | None = None
+    """Leaves a picture of what the averaged model makes, given the step."""
+    seed: int = 0
+    device: torch.device | str = "cpu"
+
+
+Report = Callable[[dict[str, object]], None]
+"""Takes a row of metrics.jsonl."""
+
+
+def fit(stage: Stage, run: Run, report: Report = lambda row: None) -> nn.Module:
+    """Train a stage to its end, from its last checkpoint if there is one, and return the averaged model.
+
+    The averaged weights are left in the run as ``STAGE/weights.safetensors``.
+
+    Raises:
+        NonFiniteLoss: a loss was NaN or infinite; the last checkpoint is untouched.
+    """
+    config = stage.config
+    if run.done(stage.name):
+        return _load(copy.deepcopy(stage.model), load_tensors(run.weights(stage.name))[0])
+    model, average = stage.model, copy.deepcopy(stage.model).requires_grad_(False)
+    optimizer = Optimizer(model, config.optim)
+    first = _resume(stage, run, average, optimizer)
+    loss_of, clock = stage.loss(model), _Clock(first, config.steps)
+    for step, batch in _prefetched(stage, first, clock):
+        sigma, noise = _draw(stage, step, batch)
+        loss = loss_of(batch, sigma, noise)
+        if not math.isfinite(loss.item()):
+            raise NonFiniteLoss(_what_failed(stage, run, step, batch, loss.item()))
+        loss.backward()
+        optimizer.step(step, config.steps)
+        _follow(average, model, min(config.ema, (step + 1) / (step + 10)))
+        clock.took(loss.item())
+        done = step + 1
+        if done % config.report_every == 0 or done == config.steps:
+            row = _measure(stage, average, done, clock)
+            run.log(row)
+            report(row)
+        if clock.due(config.checkpoint_seconds) and done < config.steps:
+            _save(stage, run, done, average, optimizer)
+    save_tensors(run.weights(stage.name), average.state_dict(), steps=config.steps)
+    run.checkpoint(stage.name).unlink(missing_ok=True)
+    return average
+
+
+def _prefetched(stage: Stage, first: int, clock: _Clock) -> Iterator[tuple[int, Batch]]:
+    """Read the next batch while this one is trained on."""
+    with ThreadPoolExecutor(1) as reader:
+        steps = range(first, stage.config.steps)
+        ahead = reader.submit(stage.batch, first) if steps else None
+        for step in steps:
+            assert ahead is not None
+            with clock.waiting():
+                batch = ahead.result().to(stage.device)
+            ahead = reader.submit(stage.batch, step + 1) if step + 1 < stage.config.steps else None
+            yield step, batch
+
+
+def _draw(stage: Stage, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Draw noise levels and noise: a pure function of the step, drawn on the CPU so that devices agree."""
+    generator = torch.Generator().manual_seed(stage.seed * 1_000_003 + step)
+    sigma = stage.config.sigma.draw(len(batch.video), generator).to(stage.device)
+    return sigma, torch.randn(batch.video.shape, generator=generator).to(stage.device)
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, memory: float) -> None:
+    for a, p in zip(average.parameters(), model.parameters(), strict=True):
+        if p.requires_grad:
+            a.lerp_(p, 1 - memory)
+
+
+def _resume(stage: Stage, run: Run, average: nn.Module, optimizer: Optimizer) -> int:
+    """Load the last checkpoint, if any, and return the step to go on from."""
+    path = run.checkpoint(stage.name)
+    if not path.is_file():
+        run.forget(stage.name, 0)
+        return 0
+    tensors, facts = load_tensors(path)
+    _load(stage.model, _under("net.", tensors))
+    _load(average, _under("average.", tensors))
+    optimizer.load(_under("optimizer.", tensors))
+    run.forget(stage.name, facts["step"])
+    return facts["step"]
+
+
+def _save(stage: Stage, run: Run, step: int, average: nn.Module, optimizer: Optimizer) -> None:
+    parts = {"net": stage.model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state()}
+    tensors = {f"{part}.{key}": value for part, state in parts.items() for key, value in state.items()}
+    save_tensors(run.checkpoint(stage.name), tensors, step=step)
+
+
+def _load(module: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+    module.load_state_dict(state)
+    return module
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _what_failed(stage: Stage, run: Run, step: int, batch: Batch, loss: float) -> str:
+    checkpoint = run.checkpoint(stage.name)
+    kept = f"the last good checkpoint is {checkpoint}" if checkpoint.is_file() else "no checkpoint was written yet"
+    files = ", ".join(sorted(set(batch.sources))) or "unnamed clips"
+    return f"stage {stage.name}, step {step}: the loss is {loss}; {kept}; the batch came from {files}"
+
+
+def _measure(stage: Stage, average: nn.Module, step: int, clock: _Clock) -> dict[str, object]:
+    row: dict[str, object] = {"stage": stage.name, "step": step, "steps": stage.config.steps, **clock.read(step)}
+    if stage.held_out is not None:
+        bands = stage.held_out(average)
+        row["held_out_loss"] = sum(bands) / len(bands)
+        row["held_out_bands"] = dict(zip(map(str, BANDS), bands, strict=True))
+    if stage.sample is not None:
+        stage.sample(average, step)
+    clock.pause_over()
+    return row
+
+
+class _Clock:
+    """Where the time goes: training, waiting for data; and when it will be over."""
+
+    def __init__(self, first: int, steps: int) -> None:
+        self.first, self.steps = first, steps
+        self.began = self.saved = self.reported = time.monotonic()
+        self.waited = 0.0
+        self.losses: list[float] = []
+
+    def waiting(self) -> _Waiting:
+        return _Waiting(self)
+
+    def took(self, loss: float) -> None:
+        self.losses.append(loss)
+
+    def due(self, seconds: float) -> bool:
+        if time.monotonic() - self.saved < seconds:
+            return False
+        self.saved = time.monotonic()
+        return True
+
+    def read(self, step: int) -> dict[str, float]:
+        """Summarise what happened since the last reading."""
+        now = time.monotonic()
+        row = {
+            "train_loss": sum(self.losses) / len(self.losses),
+            "seconds": now - self.began,
+            "ms_per_step": 1e3 * (now - self.reported) / len(self.losses),
+            "data_wait_percent": 100 * self.waited / (now - self.reported),
+            "eta_seconds": (now - self.began) / (step - self.first) * (self.steps - step),
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        self.waited, self.losses = 0.0, []
+        return row
+
+    def pause_over(self) -> None:
+        """Measuring is over; the next reading counts from here."""
+        self.reported = time.monotonic()
+
+
+@dataclass
+class _Waiting:
+    clock: _Clock
+    began: float = 0.0
+
+    def __enter__(self) -> None:
+        self.began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.clock.waited += time.monotonic() - self.began
+
+
+def peak_memory_mb() -> float:
+    """Peak resident set of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

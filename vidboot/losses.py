@@ -1,0 +1,88 @@
+"""What training minimises, and the same error measured per noise level on held-out video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vidboot.denoiser import SIGMA_DATA, Denoiser
+from vidboot.noise import expand
+
+MAX_WEIGHT = 16.0
+"""Cap of the loss weight: a net that predicts x would otherwise spend itself on the last trace of noise."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of one view, and where they come from.
+
+    ``video`` [B, T, C, H, W] in [-1, 1]; ``visible`` and ``shown`` [B, T, 1, H, W], shown within visible, or None where
+    all of every frame is; ``pts_seconds`` [B, T]; ``sources`` names the file of each clip.
+    """
+
+    video: Tensor
+    pts_seconds: Tensor
+    visible: Tensor | None = None
+    shown: Tensor | None = None
+    sources: Sequence[str] = ()
+
+    def to(self, device: torch.device | str) -> Batch:
+        moved = {name: getattr(self, name) for name in ("video", "pts_seconds", "visible", "shown")}
+        return replace(self, **{k: None if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
+
+
+def loss_weight(sigma: Tensor) -> Tensor:
+    """(sigma² + sigma_d²) / (sigma sigma_d)², capped (Karras et al. 2022, Table 1)."""
+    return ((sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2).clamp(max=MAX_WEIGHT)
+
+
+def squared_error(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
+    """Mean squared error of each clip over the pixels we can trust, unweighted: [B]."""
+    y = batch.video + expand(sigma, batch.video) * noise
+    D_y = denoiser(y, sigma, shown=batch.shown, pts_seconds=batch.pts_seconds)
+    error = (D_y - batch.video) ** 2
+    if batch.visible is None:
+        return error.mean((1, 2, 3, 4))
+    trusted = batch.visible.expand_as(error).bool()
+    return torch.where(trusted, error, 0).sum((1, 2, 3, 4)) / trusted.sum((1, 2, 3, 4)).clamp(min=1)
+
+
+def view_loss(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
+    """Weighted squared error on the pixels we can trust (Karras et al. 2022, Eq. 2 and Table 1).
+
+    Args:
+        denoiser: maps noisy video, sigma and what is shown of it to the clean video.
+        batch: clips of one view.
+        sigma: noise level, [B].
+        noise: unit normal, like the video.
+
+    Returns:
+        Mean over the clips that show anything, each normalised by its visible pixels: a scalar.
+    """
+    error = loss_weight(sigma) * squared_error(denoiser, batch, sigma, noise)
+    if batch.visible is None:
+        return error.mean()
+    anything = batch.visible.flatten(1).bool().any(1)
+    return torch.where(anything, error, 0).sum() / anything.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def held_out_losses(denoiser: Denoiser, batches: Sequence[Batch], sigmas: Sequence[float], *, seed: int) -> list[float]:
+    """Weighted denoising loss at each noise level, with noise fixed by ``seed``.
+
+    Returns:
+        One loss per sigma, the mean over all clips.
+    """
+    losses = []
+    for level, sigma in enumerate(sigmas):
+        errors = []
+        for index, batch in enumerate(batches):
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + index * 1009 + level)
+            noise = torch.randn(batch.video.shape, generator=generator).to(batch.video)
+            level_B = torch.full(batch.video.shape[:1], sigma, device=batch.video.device)
+            errors.append(loss_weight(level_B) * squared_error(denoiser, batch, level_B, noise))
+        losses.append(torch.cat(errors).mean().item())
+    return losses

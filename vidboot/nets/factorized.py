@@ -1,0 +1,123 @@
+"""The score net: blocks that attend in space or in time, each followed by an MLP, modulated by the noise level."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from vidboot.nets.attention import ATTENTION, Places, rotary_in_space, rotary_in_time
+from vidboot.nets.layers import Linear, SquaredReLU, fourier, modulate, octaves, patchify, unpatchify, zeroed
+
+SIGMA_FEATURES = 64
+PLACE_OCTAVES = 4
+
+
+class NetConfig(BaseModel):
+    """Size and shape of one score net."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    blocks: tuple[Literal["space", "time", "joint"], ...] = ("space", "time") * 3
+    """Where each block attends, first to last."""
+    width: int = Field(256, gt=0)
+    """Channels of a token."""
+    heads: int = Field(4, gt=0)
+    """Attention heads; width / heads must be divisible by 4."""
+    patch: int = Field(8, gt=0)
+    """Pixels on a side of a place."""
+    expand: int = Field(4, gt=0)
+    """Hidden width of the MLP over the width."""
+
+
+class Block(nn.Module):
+    """Attention and MLP, each normed and modulated, each starting as nothing added."""
+
+    def __init__(self, kind: Literal["space", "time", "joint"], config: NetConfig) -> None:
+        super().__init__()
+        D = config.width
+        self.attend = ATTENTION[kind]
+        self.heads = config.heads
+        self.modulation = nn.Parameter(torch.zeros(6, D))
+        self.qkv = Linear(D, 3 * D, bias=False)
+        self.out = zeroed(Linear(D, D, bias=False))
+        self.up = Linear(D, config.expand * D, bias=False)
+        self.down = zeroed(Linear(config.expand * D, D, bias=False))
+
+    def forward(self, x: Tensor, modulation: Tensor, places: Places) -> Tensor:
+        """x: [B, T, N, D]; modulation: [B, 6, D], shared by all blocks."""
+        B, T, N, D = x.shape
+        table = (modulation + self.modulation).to(x.dtype)[:, None, None]  # [B, 1, 1, 6, D]
+        shift1, scale1, gate1, shift2, scale2, gate2 = table.unbind(-2)
+        q, k, v = self.qkv(modulate(x, shift1, scale1)).view(B, T, N, 3, self.heads, -1).unbind(3)
+        attended = self.attend(q, k, v, places).reshape(B, T, N, D)
+        x = torch.addcmul(x, 1 + gate1, self.out(attended))
+        hidden = SquaredReLU.apply(self.up(modulate(x, shift2, scale2)))
+        return torch.addcmul(x, 1 + gate2, self.down(hidden))
+
+
+class FactorizedNet(nn.Module):
+    """Maps noisy frames, at any length and any size the patch divides, to frames.
+
+    Args:
+        config: size and shape.
+        channels_in: channels of the input, the ``shown`` channel not counted.
+        channels_out: channels of the output.
+    """
+
+    def __init__(self, config: NetConfig, *, channels_in: int = 3, channels_out: int = 3) -> None:
+        super().__init__()
+        D, pixels = config.width, config.patch**2
+        self.config = config
+        self.embed = Linear((channels_in + 1) * pixels, D)
+        self.embed_place = Linear(4 * PLACE_OCTAVES, D, bias=False)
+        self.embed_sigma = nn.Sequential(Linear(2 * SIGMA_FEATURES, D), nn.SiLU(), Linear(D, D), nn.SiLU())
+        self.modulation = zeroed(Linear(D, 6 * D))
+        self.blocks = nn.ModuleList(Block(kind, config) for kind in config.blocks)
+        self.modulate_out = zeroed(Linear(D, 2 * D))
+        self.out = zeroed(Linear(D, channels_out * pixels))
+        self.register_buffer("sigma_octaves", octaves(0.25, 16.0, SIGMA_FEATURES), persistent=False)
+
+    def forward(self, y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        """Return the net's output, in the precision of ``y``.
+
+        Args:
+            y: input of about unit variance, 0 where hidden, [B, T, channels_in, H, W].
+            sigma: noise level, [B].
+            shown: 1 where the net is given the pixel, [B, T, 1, H, W]; None = everywhere.
+            pts_seconds: time of each frame, [B, T].
+
+        Returns:
+            [B, T, channels_out, H, W].
+        """
+        B, T, _, H, W = y.shape
+        patch, width = self.config.patch, self.config.width // self.config.heads
+        given = y.new_ones(B, T, 1, H, W) if shown is None else shown.to(y.dtype)
+        x = self.embed(patchify(torch.cat([y, given], 2), patch)) + self._place(H, W, y)  # [B, T, N, D]
+        places = Places(
+            space=_to(y, *rotary_in_space(H // patch, W // patch, width)),
+            time=_to(y, *rotary_in_time(pts_seconds, width)),
+            shown=None if shown is None else patchify(shown, patch).amax(-1) > 0,
+        )
+        level = self.embed_sigma(fourier(sigma.log(), self.sigma_octaves))  # [B, D], float32
+        modulation = self.modulation(level).unflatten(-1, (6, -1))
+        for block in self.blocks:
+            x = block(x, modulation, places)
+        shift, scale = self.modulate_out(level).to(x.dtype)[:, None, None].chunk(2, -1)
+        return unpatchify(self.out(modulate(x, shift, scale)), patch, H, W)
+
+    def _place(self, H: int, W: int, like: Tensor) -> Tensor:
+        """Tell each place where in the frame it is, whatever the frame's size: [N, D]."""
+        rows, columns = (
+            (torch.arange(n, device=like.device) + 0.5) / n for n in (H // self.config.patch, W // self.config.patch)
+        )
+        octave = torch.pi * 2.0 ** torch.arange(PLACE_OCTAVES, device=like.device)
+        row, column = torch.meshgrid(rows, columns, indexing="ij")
+        place = torch.cat([fourier(row, octave), fourier(column, octave)], -1).flatten(0, 1)
+        return self.embed_place(place.to(like.dtype))
+
+
+def _to(like: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    return cos.to(like), sin.to(like)

@@ -1,0 +1,77 @@
+"""Layers shared by the score nets. Weights are float32; every layer computes in the precision of its input."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+
+class Linear(nn.Linear):
+    """A linear map that casts its weights to the input's precision."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(input.dtype)
+        return F.linear(input, self.weight.to(input.dtype), bias)
+
+
+def zeroed(layer: Linear) -> Linear:
+    """Make a layer start as the zero map, so that what it adds starts as nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Norm over the width, then scale and shift: x [B, T, N, D]; shift, scale [B, 1, 1, D]."""
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
+
+
+class SquaredReLU(torch.autograd.Function):
+    """max(x, 0)², with one tensor kept for the backward pass and three passes over memory instead of six."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        positive = x.relu()
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
+        (positive,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return (grad * positive).mul_(2)
+
+
+def fourier(x: Tensor, frequencies: Tensor) -> Tensor:
+    """Sines and cosines: [...] -> [..., 2 * len(frequencies)], float32."""
+    angle = x.float()[..., None] * frequencies
+    return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+def octaves(first: float, last: float, count: int) -> Tensor:
+    """Frequencies in geometric steps from ``first`` to ``last``: [count]."""
+    return torch.exp(torch.linspace(math.log(first), math.log(last), count))
+
+
+def patchify(x: Tensor, patch: int) -> Tensor:
+    """Cut frames into places: [B, T, C, H, W] -> [B, T, N, C * patch * patch].
+
+    Raises:
+        ValueError: H or W is not divisible by ``patch``.
+    """
+    B, T, C, H, W = x.shape
+    if H % patch or W % patch:
+        raise ValueError(f"frame {H}x{W} is not divisible by {patch = }")
+    x = x.reshape(B, T, C, H // patch, patch, W // patch, patch).permute(0, 1, 3, 5, 2, 4, 6)
+    return x.reshape(B, T, (H // patch) * (W // patch), C * patch * patch)
+
+
+def unpatchify(x: Tensor, patch: int, height: int, width: int) -> Tensor:
+    """Undo ``patchify``: [B, T, N, C * patch * patch] -> [B, T, C, height, width]."""
+    B, T, _, _ = x.shape
+    x = x.reshape(B, T, height // patch, width // patch, -1, patch, patch).permute(0, 1, 4, 2, 5, 3, 6)
+    return x.reshape(B, T, -1, height, width)

@@ -1,0 +1,88 @@
+"""The temporal-consistency net: what the views together still miss, D = D_views + g(sigma) R(y, D_views, sigma)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vidboot.denoiser import SIGMA_DATA, NetDenoiser
+from vidboot.nets.factorized import FactorizedNet
+from vidboot.noise import expand
+
+
+class Residual(nn.Module):
+    """R starts from the clip net's weights with a zero output, so that it is the composition until it has learnt.
+
+    Args:
+        clip: the trained clip denoiser.
+        fps: of the video, by which its frames are timed.
+    """
+
+    mean: Tensor
+    knots: Tensor
+    gate: Tensor
+
+    def __init__(self, clip: NetDenoiser, *, fps: float, knots: Tensor) -> None:
+        super().__init__()
+        assert isinstance(clip.net, FactorizedNet)
+        self.net = with_second_input(clip.net, channels=3)
+        self.precision = clip.precision
+        self.fps = fps
+        self.register_buffer("mean", clip.mean.clone())
+        self.register_buffer("knots", knots.float())
+        self.register_buffer("gate", torch.zeros_like(self.knots))
+
+    def forward(self, y: Tensor, D_views: Tensor, sigma: Tensor) -> Tensor:
+        """Return R in the units of the video, not yet gated: [B, T, 3, H, W]."""
+        B, T = y.shape[:2]
+        scaled = (y - self.mean) * expand((sigma**2 + SIGMA_DATA**2).rsqrt(), y)
+        both = torch.cat([scaled, (D_views - self.mean) / SIGMA_DATA], 2).to(self.precision)
+        pts_seconds = (torch.arange(T, device=y.device) / self.fps).expand(B, T)
+        return self.net(both, sigma, pts_seconds=pts_seconds).to(y.dtype)
+
+    def gated(self, y: Tensor, D_views: Tensor, sigma: Tensor) -> Tensor:
+        """Return g(sigma) R; the net is not run where g is 0."""
+        g = self.g(sigma)
+        if not g.any():
+            return torch.zeros_like(D_views)
+        return expand(g, y) * self(y, D_views, sigma)
+
+    def g(self, sigma: Tensor) -> Tensor:
+        """How far R is trusted at a noise level, in [0, 1]: [B], linear in ln sigma between the knots."""
+        at = sigma.log().to(self.knots).contiguous()
+        right = torch.searchsorted(self.knots, at).clamp(1, len(self.knots) - 1)
+        low, high = self.knots[right - 1], self.knots[right]
+        part = ((at - low) / (high - low)).clamp(0, 1)
+        return torch.lerp(self.gate[right - 1], self.gate[right], part)
+
+
+def with_second_input(net: FactorizedNet, *, channels: int) -> FactorizedNet:
+    """Copy a net, let it see ``channels`` more and answer with nothing: new input weights and the output start at 0."""
+    old = net.embed.weight  # [D, (channels + 1) * patch²]
+    copy = FactorizedNet(net.config, channels_in=channels + 3)
+    state = net.state_dict()
+    shown = state["embed.weight"][:, -(net.config.patch**2) :]
+    state["embed.weight"] = torch.cat(
+        [old[:, : -(net.config.patch**2)], old.new_zeros(len(old), channels * net.config.patch**2), shown], 1
+    ).detach()
+    state["out.weight"] = torch.zeros_like(state["out.weight"])
+    state["out.bias"] = torch.zeros_like(state["out.bias"])
+    copy.load_state_dict(state)
+    return copy
+
+
+def smooth_gate(numerator: Tensor, denominator: Tensor, *, passes: int = 2) -> Tensor:
+    """Turn cross-fitted sums into g(sigma): clip(<R, x - D_views> / |R|², 0, 1), smoothed over the bins.
+
+    Args:
+        numerator, denominator: sums per noise bin over held-out clips, [K].
+
+    Returns:
+        [K], within [0, 1]; 0 where R is 0.
+    """
+    for _ in range(passes):
+        numerator, denominator = (
+            torch.stack([x, x.roll(1), x.roll(-1)]).mean(0).index_copy(0, torch.tensor([0, len(x) - 1]), x[[0, -1]])
+            for x in (numerator, denominator)
+        )
+    return torch.where(denominator > 0, numerator / denominator.clamp(min=1e-30), 0).clamp(0, 1)

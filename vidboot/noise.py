@@ -1,0 +1,68 @@
+"""Noise levels: how sigma is drawn in training and stepped down in sampling; y = x + sigma*noise throughout."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+
+class SigmaDensity(BaseModel):
+    """ln sigma is normal (Karras et al. 2022, Table 1); sigma is that of the view, not of the video."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    P_mean: float = -0.4
+    """Mean of ln sigma."""
+    P_std: float = Field(1.4, gt=0)
+    """Standard deviation of ln sigma."""
+
+    def draw(self, B: int, generator: torch.Generator) -> Tensor:
+        """Draw B levels, one from each of B equally likely strata, in random order: [B], float32."""
+        strata = torch.randperm(B, generator=generator).float()
+        u = (strata + torch.rand(B, generator=generator)) / B
+        return (self.P_mean + self.P_std * torch.special.ndtri(u.double().clamp(1e-4, 1 - 1e-4))).exp().float()
+
+
+class Schedule(BaseModel):
+    """The levels a sampler visits (Karras et al. 2022, Eq. 5)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    levels: int = Field(18, ge=2)
+    """Noise levels above zero."""
+    sigma_max: float = Field(40.0, gt=0)
+    """First level; at least ten standard deviations of the widest direction of the video."""
+    sigma_min: float = Field(0.02, gt=0)
+    """Last level above zero."""
+    rho: float = Field(7.0, gt=0)
+    """Larger: more of the levels are small."""
+
+    def sigmas(self) -> Tensor:
+        """Return the levels from ``sigma_max`` to 0: [levels + 1], float64."""
+        i = torch.arange(self.levels, dtype=torch.float64) / (self.levels - 1)
+        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        return torch.cat([(high + i * (low - high)) ** self.rho, i.new_zeros(1)])
+
+
+def expand(sigma: Tensor, like: Tensor) -> Tensor:
+    """Give sigma [B] the rank of ``like``: [B, 1, 1, ...]."""
+    return sigma.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+
+
+def normal_like_frames(shape: tuple[int, ...], *, seed: int, first: int, last: int) -> Tensor:
+    """Draw unit normal noise of the frames ``first..last`` of an endless video.
+
+    Each frame has its own generator, so the noise of a frame does not depend on how the video is cut or how long it is.
+
+    Args:
+        shape: of one frame, [B, C, H, W].
+
+    Returns:
+        [B, last - first, C, H, W], float32.
+    """
+    frames = [
+        torch.randn(shape, generator=torch.Generator().manual_seed((seed * 1_000_003 + t) % 2**63))
+        for t in range(first, last)
+    ]
+    return torch.stack(frames, 1)

@@ -1,0 +1,118 @@
+"""The run directory: what a training leaves behind, written so that a kill at any moment loses at most a few steps.
+
+run.json            schema version, the resolved settings, the data's mean
+STAGE/checkpoint.safetensors   net, average and optimizer at one step, while the stage runs
+STAGE/weights.safetensors      the averaged weights, once the stage is done
+metrics.jsonl       a line per report
+samples/            pictures made on the way
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+SCHEMA = 1
+
+
+class Run:
+    """A run directory.
+
+    Raises:
+        ValueError: the directory holds something else, or a run of another schema version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not (path / "run.json").is_file():
+            raise ValueError(f"{path} is not a run directory: it holds no run.json (vidboot train makes one)")
+        try:
+            self.record: dict[str, Any] = json.loads((path / "run.json").read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path / 'run.json'} is not valid JSON: {error}") from None
+        schema = self.record.get("schema")
+        if schema != SCHEMA:
+            raise ValueError(f"{path} is a run of schema {schema}; this vidboot reads schema {SCHEMA}")
+
+    @classmethod
+    def create(cls, path: Path, record: Mapping[str, Any]) -> Run:
+        """Make the directory and its ``run.json``.
+
+        Raises:
+            ValueError: the path exists and is neither empty nor a run, or cannot be written.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(entry.name != ".lock" for entry in path.iterdir()):
+                raise ValueError(f"{path} is not empty and holds no run")
+            write_text(path / "run.json", json.dumps({"schema": SCHEMA, **record}, indent=1))
+        except OSError as error:
+            raise ValueError(f"cannot write the run directory {path}: {error.strerror}") from error
+        return cls(path)
+
+    def weights(self, stage: str) -> Path:
+        return self.path / stage / "weights.safetensors"
+
+    def checkpoint(self, stage: str) -> Path:
+        return self.path / stage / "checkpoint.safetensors"
+
+    def done(self, stage: str) -> bool:
+        return self.weights(stage).is_file()
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append a line to ``metrics.jsonl``."""
+        with open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of ``metrics.jsonl``; a half-written last line is left out."""
+        path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return []
+        return [json.loads(line) for line in path.read_text().split("\n") if line.endswith("}")]
+
+    def forget(self, stage: str, after_step: int) -> None:
+        """Drop the stage's lines of ``metrics.jsonl`` after a step: they will be written again."""
+        rows = [row for row in self.metrics() if row["stage"] != stage or row["step"] <= after_step]
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], **facts: Any) -> None:
+    """Write tensors and a few facts (JSON) as one safetensors file, as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, {"facts": json.dumps(facts)})
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what ``save_tensors`` wrote: the tensors, on the CPU, and the facts."""
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+        return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a dict)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success it is synced and takes its place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

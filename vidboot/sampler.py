@@ -1,0 +1,101 @@
+"""From noise to video: Heun's method on the probability-flow ODE (Karras et al. 2022, Algorithm 1), swept in time.
+
+The video lives in stores that are read and written a few frames at a time, so a sweep of any length fits in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vidboot.composition import Noisy, Stream
+from vidboot.denoiser import Denoise
+
+
+class Store(Protocol):
+    """A video that lives somewhere: frames [B, T, C, H, W], read and written by their place in time."""
+
+    @property
+    def frames(self) -> int: ...
+
+    def read(self, first: int, last: int) -> Tensor: ...
+
+    def write(self, first: int, part: Tensor) -> None: ...
+
+
+class Memory:
+    """A store in memory."""
+
+    def __init__(self, video: Tensor) -> None:
+        self.video = video
+
+    @property
+    def frames(self) -> int:
+        return self.video.shape[1]
+
+    def read(self, first: int, last: int) -> Tensor:
+        return self.video[:, first:last]
+
+    def write(self, first: int, part: Tensor) -> None:
+        self.video[:, first : first + part.shape[1]] = part
+
+
+def heun_stream(
+    denoise: Stream, stores: tuple[Store, Store], sigmas: Tensor, on_sweep: Callable[[], None] = lambda: None
+) -> Iterator[Tensor]:
+    """Step from noise to video; the last sweep yields the finished frames, in order.
+
+    Args:
+        denoise: the model, as a stream.
+        stores: the noisy video, already at ``sigmas[0]``, and a scratch store of the same shape; both are overwritten.
+        sigmas: decreasing levels that end at 0, [levels + 1].
+        on_sweep: called after each sweep over the video.
+
+    Returns:
+        Parts [B, any number, C, H, W] of the video.
+    """
+    y, ahead = stores
+    B = y.read(0, 1).shape[0]
+    levels = sigmas.tolist()
+    assert levels[-1] == 0, "the last level is 0"
+    for sigma, sigma_next in pairwise(levels[:-1]):
+        # Euler: ahead = y + (sigma_next - sigma) * score direction
+        for first, y_part, D_y in _sweep(denoise, y, sigma, B):
+            ahead.write(first, y_part + (sigma_next - sigma) / sigma * (y_part - D_y))
+        on_sweep()
+        # Heun: average the direction with the one found ahead
+        for first, ahead_part, D_ahead in _sweep(denoise, ahead, sigma_next, B):
+            y_part = y.read(first, first + D_ahead.shape[1])
+            slope = (ahead_part - y_part) / (sigma_next - sigma) + (ahead_part - D_ahead) / sigma_next
+            y.write(first, y_part + (sigma_next - sigma) / 2 * slope)
+        on_sweep()
+    # The last step, to 0, is Euler's: it lands on the denoised video.
+    yield from (D_y for _, _, D_y in _sweep(denoise, y, levels[-2], B))
+    on_sweep()
+
+
+def _sweep(denoise: Stream, store: Store, sigma: float, B: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    first = 0
+    level = torch.full((B,), sigma, device=store.read(0, 1).device)
+    for D in denoise(Noisy(store.frames, store.read), level):
+        yield first, store.read(first, first + D.shape[1]), D
+        first += D.shape[1]
+
+
+def heun(denoise: Denoise, y: Tensor, sigmas: Tensor) -> Tensor:
+    """Step a video held in memory from noise to its end.
+
+    Args:
+        denoise: (y, sigma [B]) -> D_y.
+        y: already at ``sigmas[0]``: data mean + sigmas[0] * noise, [B, T, C, H, W].
+        sigmas: decreasing levels that end at 0.
+    """
+
+    def stream(noisy: Noisy, sigma: Tensor) -> Iterator[Tensor]:
+        yield denoise(noisy.read(0, noisy.frames), sigma)
+
+    return torch.cat(list(heun_stream(stream, (Memory(y.clone()), Memory(torch.empty_like(y))), sigmas)), 1)
