@@ -145,6 +145,16 @@ class Model:
             return composed
         return refined(composed, self.residual().gated, self._long_windows())
 
+    @property
+    def device(self) -> torch.device:
+        return self.parts.device
+
+    def can(self, policy: Policy) -> bool:
+        """Whether the run has what the policy needs."""
+        needs = {"direct": ["direct"], "low-res-only": [low_res_stage(0)], "clips-only": ["clip"]}
+        stages = needs.get(policy, [low_res_stage(0), "clip"]) + (["residual"] if policy == "full" else [])
+        return all(self.run.done(stage) for stage in stages)
+
     def length(self, policy: Policy, frames: int) -> int:
         """Return how many frames must be sampled to get ``frames``: whole groups of the coarsest level in use."""
         if policy in ("direct", "clips-only"):

@@ -220,7 +220,7 @@ class WrittenFile(NamedTuple):
 
 def write_folder(
     path: Path,
-    sizes: FolderSizes | None = None,
+    sizes: FolderSizes,
     *,
     seed: int = 0,
     held_out_path: Path,
@@ -244,15 +244,13 @@ def write_folder(
     Returns:
         One record per file, in the order of `FolderSizes`.
     """
-    sizes = sizes or FolderSizes()
     path.mkdir(parents=True, exist_ok=True)
     held_out_path.mkdir(parents=True, exist_ok=True)
 
     def write(job: tuple[int, Role, int]) -> WrittenFile:
-        scene_index, role, number = job
-        folder = held_out_path if role == "held_out" else path
-        file = folder / f"{role}_{number:05}.mp4"
-        return _write_file(file, role, sizes, seed=seed, index=scene_index, work=work, encode=encode)
+        index, role, number = job
+        file = (held_out_path if role == "held_out" else path) / f"{role}_{number:05}.mp4"
+        return _write_file(file, role, sizes, seed=seed, index=index, work=work, encode=encode)
 
     written = []
     with ThreadPoolExecutor(workers) as pool:  # encoding releases the interpreter lock

@@ -88,7 +88,6 @@ class Data:
     held_out: frozenset[str]
     """SHA-256 of the files kept from training."""
     masks: Path
-    names: dict[str, str]
 
     @classmethod
     def of(cls, folder: Folder, config: Config, progress: Progress) -> Data:
@@ -109,19 +108,18 @@ class Data:
         small = cache.Spec(video.height // factor, video.width // factor, video.fps)
         built = cache.build(shots, folder.videos, folder.work, [sharp, small], progress=progress)
         full = {(shot_of[line.path, line.shot].sha256, line.shot) for line in usable if line.view == "full"}
-        of_sharp = [entry for entry in built.entries if entry.spec == sharp]
+        of_sharp = [entry for entry in built.entries if _at(entry, sharp)]
         return cls(
-            low=[entry for entry in built.entries if entry.spec == small],
+            low=[entry for entry in built.entries if _at(entry, small)],
             sharp=of_sharp,
             full=[entry for entry in of_sharp if (entry.sha256, entry.shot) in full],
             held_out=_held_out([line for line in usable], shot_of, config.data.held_out),
             masks=folder.work / "masks",
-            names={file.sha256: file.path for file in folder.files},
         )
 
     def pool(self, entries: Sequence[cache.Entry], config: Config, **how: Any) -> Pool:
         data = config.data
-        return Pool(entries, self.masks, self.names, flip=data.flip, reverse=data.reverse, **how)
+        return Pool(entries, self.masks, flip=data.flip, reverse=data.reverse, **how)
 
     def split(self, entries: Sequence[cache.Entry], config: Config, **how: Any) -> tuple[Pool, Pool]:
         """Return the pool to train on and that to measure on."""
@@ -132,8 +130,12 @@ class Data:
     @property
     def digest(self) -> str:
         """Names the data: the same shots, sizes and split give the same digest."""
-        rows = [(e.path.name, e.sha256 in self.held_out) for part in (self.low, self.sharp, self.full) for e in part]
+        rows = [(Path(e.path).name, e.sha256 in self.held_out) for part in (self.low, self.sharp, self.full) for e in part]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _at(entry: cache.Entry, spec: cache.Spec) -> bool:
+    return (entry.height, entry.width, entry.fps) == (spec.height, spec.width, spec.fps)
 
 
 def _held_out(lines: Sequence[Line], shot_of: dict[tuple[str, int | None], Shot], share: float) -> frozenset[str]:
@@ -167,6 +169,7 @@ def _open(out: Path, config: Config, data: Data) -> Run:
         "precision": precision,
         "mean": mean.tolist(),
         "torch": torch.__version__,
+        "sharp": [str(Path(entry.path).resolve()) for entry in sharp.entries],
     }
     return Run.create(out, record)
 

@@ -119,7 +119,7 @@ def test_a_section_without_content_is_left_out(name: str) -> None:
 
 
 def test_a_value_outside_its_range_is_marked_and_not_by_colour_alone(html: str) -> None:
-    assert re.findall(r'<td class="fails">(.*?)</td>', html) == ["✕ 0.02<small>−0.1 to 0.1</small>"]
+    assert re.findall(r'<td class="fails">(.*?)</td>', html) == ["✕ 0.0200<small>−0.100 to 0.100</small>"]
     metric = example().metrics[0]
     assert metric.passes("real")
     assert not replace(metric, values={"real": report.Measured(math.nan)}).passes("real")
@@ -179,7 +179,7 @@ def test_ticks_are_few_round_and_within(low: float, high: float) -> None:
     assert 3 <= len(found) <= 2 * plots.TICKS
     assert low - 1e-9 <= found[0]
     assert found[-1] <= high + 1e-9
-    assert all(len(plots.number(abs(tick))) <= 6 for tick in found)
+    assert all(len(plots.short(abs(tick))) <= 6 for tick in found)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.02, 40), (0.18, 2.3), (1, 1.1), (1e-8, 1e8)])
@@ -190,10 +190,15 @@ def test_ticks_of_a_logarithmic_axis_are_within(low: float, high: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (1, "1"), (-0.5, "−0.5"), (0.0123, "0.0123"), (1234.5, "1234"), (math.nan, "–")]
+    ("value", "text"),
+    [(0, "0"), (1, "1.00"), (-0.5, "−0.500"), (0.0123, "0.0123"), (1234.5, "1234"), (2e-7, "2e−7"), (math.nan, "–")],
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert plots.number(value) == text
+
+
+def test_round_numbers_are_short() -> None:
+    assert [plots.short(value) for value in (0, 1, -0.5, 100, 1e6)] == ["0", "1", "−0.5", "100", "1e6"]
 
 
 def test_labels_never_overlap() -> None:
@@ -216,9 +221,8 @@ def test_pixels_are_enlarged_and_tiled_without_blur() -> None:
     tiled = media.mosaic([media.enlarge(video, side=12) for video in videos], 2)
     assert tiled.shape == (2, 2 * 8 + media.GAP, 2 * 12 + media.GAP, 3)
     assert set(np.unique(tiled)) == {0, 10, 20, 30}
-    assert media.filmstrip(np.arange(9, dtype=np.uint8)[:, None, None, None].repeat(3, 3), 3)[
-        0, :: 1 + media.GAP, 0
-    ].tolist() == [0, 4, 8]
+    counting = np.arange(9, dtype=np.uint8)[:, None, None, None].repeat(3, -1)
+    assert media.filmstrip(counting, 3)[0, :: 1 + media.GAP, 0].tolist() == [0, 4, 8]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -241,5 +245,5 @@ def test_a_browser_shows_the_page_and_plays_its_videos(tmp_path: Path) -> None:
     )
     pixels = iio.imread(tmp_path / "page.png")[..., :3].astype(int)
     magenta = (np.abs(pixels - (255, 0, 255)) < 40).all(-1).mean()
-    # The filmstrips alone are 2.5 % of the page: more means that the videos are drawn.
+    # The filmstrips alone are 3.3 % of the page: more means that the videos are drawn.
     assert magenta > 0.06

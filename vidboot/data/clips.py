@@ -6,7 +6,7 @@ So a resumed run needs no loader state, and any worker can make any batch.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vidboot import masks
 from vidboot.data.cache import Entry, open_clip
-from vidboot.data.decode import center_crop_box
+from vidboot.data.geometry import center_crop_box
 from vidboot.losses import Batch
 from vidboot.views import TimeMean, restrict_visible
 
@@ -34,8 +34,6 @@ class Pool:
     entries: Sequence[Entry]
     masks: Path
     """Folder of mask files, SHA256.json."""
-    names: Mapping[str, str]
-    """File name by SHA-256."""
     window: int
     """Longest clip, frames of the view."""
     group: int = 1
@@ -80,12 +78,12 @@ class Pool:
             yield _grouped(_stack(clips), self.group)
 
     def _cut(self, entry: Entry, first: int, length: int) -> _Clip:
-        frames, pts_seconds, valid = open_clip(entry, first, first + length - 1)
+        frames, pts_seconds, valid = open_clip(entry, first, first + length)
         visible = np.broadcast_to(valid[:, None, None].astype(np.uint8), frames.shape[:3])
         mask = self.masks / f"{entry.sha256}.json"
         if mask.is_file():
             visible = visible & _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)[first : first + length]
-        return _Clip(frames, visible, pts_seconds, self.names[entry.sha256])
+        return _Clip(frames, visible, pts_seconds, entry.source)
 
     def _length(self, rng: np.random.Generator) -> int:
         if self.any_length and rng.random() >= FULL_LENGTH:
@@ -114,9 +112,9 @@ class _Clip:
 def _mask_of_shot(entry: Entry, mask: Path, mtime_ns: int) -> np.ndarray:
     """Rasterise the mask of a whole shot: uint8 [T, H, W]; ``mtime_ns`` makes a changed mask file count at once."""
     loaded = masks.load(mask, sha256=entry.sha256)
-    height, width = entry.spec.height, entry.spec.width
+    height, width = entry.height, entry.width
     box = center_crop_box(loaded.width, loaded.height, height, width)
-    _, pts_seconds, _ = open_clip(entry, 0, entry.frames - 1)
+    _, pts_seconds, _ = open_clip(entry, 0, entry.frames)
     return masks.visible(loaded, pts_seconds, box, height, width)
 
 

@@ -72,8 +72,9 @@ class Video:
 
     @property
     def average_fps(self) -> float | None:
-        """The container's claim."""
-        return float(self.stream.average_rate) if self.stream.average_rate else None
+        """The stream's own claim, else the container's."""
+        rate = self.stream.guessed_rate or self.stream.average_rate
+        return float(rate) if rate else None
 
     @property
     def pixel_aspect(self) -> Fraction:
@@ -92,6 +93,7 @@ class Video:
             MemoryError: the decoder ran out of memory.
         """
         index = 0
+        tick_seconds = float(self.stream.time_base or 0)
         damage = _Damage()
         for packet in self._packets(damage):
             try:
@@ -104,7 +106,7 @@ class Video:
                 continue
             for picture in pictures:
                 damaged = damage.reaches(picture)
-                seconds = None if picture.pts is None else float(picture.pts * (picture.time_base or 0))
+                seconds = None if picture.pts is None else picture.pts * tick_seconds
                 yield Decoded(index, picture, seconds, damaged)
                 index += 1
 

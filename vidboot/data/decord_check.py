@@ -60,8 +60,8 @@ def agrees(path: Path, frames: int, samples: Samples, last: VideoFrame) -> bool:
     """Return whether decord counts ``frames`` and reads the sampled ones and the last one as PyAV did."""
     pictures = {**samples.pictures, frames - 1: last}
     indices = sorted(pictures)
-    # A jump first, then the end, the start, and on in sequence.
-    order = [indices[len(indices) // 2], frames - 1, *indices[:3]]
+    # A jump first, then the end, the start, and on from there.
+    order = [indices[len(indices) // 2], frames - 1, *indices[:2]]
     theirs = _read(path, order, frames)
     if theirs is None:
         return False

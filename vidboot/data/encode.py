@@ -112,7 +112,9 @@ class VideoWriter:
         height, width = self._size
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (height, width, 3):
             raise ValueError(f"frames are uint8 [T, {height}, {width}, 3], got {frames.dtype} {frames.shape}")
-        for rgb in np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge"):
+        if height % 2 or width % 2:
+            frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        for rgb in frames:
             self._encode(rgb)
 
     def _encode(self, rgb: np.ndarray) -> None:

@@ -17,8 +17,10 @@ SHORTEST_SHOT_SECONDS = 0.25
 FLASH_SECONDS = 0.12
 NEIGHBOURHOOD_SECONDS = 0.5
 LEAST_CHANGE = 10.0  # mean change of brightness over a cut, in levels of 255
-CHANGE_OVER_MOTION = 3.0
-MOST_CORRELATED = 0.75
+MOST_CORRELATED = 0.85
+# A cut changes the picture this many times as much as the motion around it: to a new layout, to a similar one.
+OVER_MOTION = (3.0, 4.2)
+NEW_LAYOUT = 0.4  # correlation below
 LONGEST_GAP = (1.0, 8.0)  # seconds and usual frame steps: beyond both, frames are missing in between
 
 
@@ -41,10 +43,11 @@ def find_cuts(thumbnails: np.ndarray, pts_seconds: np.ndarray) -> np.ndarray:
     change = _distance(cells, 1)
     across = _least_distance_across(cells, reach, change)
     motion = _motion_around(change, max(2, round(NEIGHBOURHOOD_SECONDS / step)), reach)
-    likely = (across > LEAST_CHANGE) & (across > CHANGE_OVER_MOTION * motion)
-    candidates = np.flatnonzero(likely)
-    candidates = candidates[_correlation(cells, candidates) < MOST_CORRELATED]
-    return _strongest(candidates, across, pts_seconds)
+    candidates = np.flatnonzero((across > LEAST_CHANGE) & (across > OVER_MOTION[0] * motion))
+    correlation = _correlation(cells, candidates)
+    least = np.where(correlation < NEW_LAYOUT, *OVER_MOTION) * _motion_beside(change)[candidates]
+    cuts = candidates[(across[candidates] > least) & (correlation < MOST_CORRELATED)]
+    return _strongest(cuts, across, pts_seconds)
 
 
 def find_blanks(thumbnails: np.ndarray, pts_seconds: np.ndarray) -> list[Span]:
@@ -114,6 +117,13 @@ def _motion_around(change: np.ndarray, radius: int, reach: int) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1)
     near = np.abs(np.arange(-radius, radius + 1)) < min(reach, radius)
     return np.quantile(windows[:, ~near], 0.75, axis=1)
+
+
+def _motion_beside(change: np.ndarray) -> np.ndarray:
+    """Second largest change at i - 2, i - 1, i + 1 and i + 2, [T]: a cut may blend over two frames."""
+    padded = np.pad(change, 2)
+    beside = np.stack([padded[offset : offset + len(change)] for offset in (0, 1, 3, 4)])
+    return np.sort(beside, axis=0)[2]
 
 
 def _correlation(cells: np.ndarray, candidates: np.ndarray) -> np.ndarray:

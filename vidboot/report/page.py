@@ -13,7 +13,7 @@ import numpy as np
 from vidboot.data.encode import check_writable, part_path
 from vidboot.report.media import enlarge, filmstrip, image_url, mosaic, video_url
 from vidboot.report.model import LagCurve, LedgerRow, Metric, Picture, Refused, Report, Samples, SigmaLoss
-from vidboot.report.plots import Axis, Series, line_plot, number
+from vidboot.report.plots import Axis, Series, line_plot, number, short
 from vidboot.report.style import STYLE
 
 PALETTE = 7  # colours beside that of the text
@@ -22,7 +22,7 @@ PLOTTED_POINTS = 300
 COLUMNS = 4
 STRIP_FRAMES = 12
 # Nothing but what is in the file may be loaded, whatever a name in it says.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
+CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -53,7 +53,7 @@ def render(report: Report) -> str:
     ]
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(report.title)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body><main>\n{chr(10).join(filter(None, sections))}\n</main></body>\n</html>\n"
@@ -70,7 +70,7 @@ def policy_colours(report: Report) -> dict[str, int]:
 def duration(seconds: float) -> str:
     """Write seconds as a person reads them: 0.5 s, 45 s, 3 min 20 s, 12 h 05 min."""
     if seconds < 10:
-        return f"{number(round(seconds, 1))} s"
+        return f"{short(round(seconds, 1))} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -189,10 +189,10 @@ def _metrics(metrics: Sequence[Metric]) -> str:
 def _allowed(metric: Metric) -> str:
     low, high = metric.allowed
     if low is not None and high is not None:
-        return f"{number(low)} to {number(high)}"
+        return f"{short(low)} to {short(high)}"
     if low is not None:
-        return f"≥ {number(low)}"
-    return "" if high is None else f"≤ {number(high)}"
+        return f"≥ {short(low)}"
+    return "" if high is None else f"≤ {short(high)}"
 
 
 def _value(metric: Metric, policy: str) -> str:

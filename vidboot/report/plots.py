@@ -104,14 +104,19 @@ def ticks(low: float, high: float, *, log: bool = False) -> list[float]:
 
 
 def number(value: float) -> str:
-    """Write a number with three significant digits."""
+    """Write a number with three significant digits: 1.00, 0.0123, −1234."""
     if not math.isfinite(value):
         return "–"
     if value and not 1e-3 <= abs(value) < 1e5:
         return f"{value:.2g}".replace("e+0", "e").replace("e-0", "e-").replace("-", "−")
     digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    written = f"{value:.{digits}f}"
-    return (written.rstrip("0").rstrip(".") if "." in written else written).replace("-", "−")
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def short(value: float) -> str:
+    """Write a round number without the zeros at its end: 1, 0.5."""
+    written = number(value)
+    return written.rstrip("0").rstrip(".") if "." in written and "e" not in written else written
 
 
 def _grid(x: Axis, y: Axis, x_scale: _Scale, y_scale: _Scale) -> str:
@@ -120,11 +125,11 @@ def _grid(x: Axis, y: Axis, x_scale: _Scale, y_scale: _Scale) -> str:
     for value in ticks(y_scale.low, y_scale.high, log=y.log):
         at = y_scale(value)
         parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{right:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{number(value)}</text>')
+        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{short(value)}</text>')
     for value in ticks(x_scale.low, x_scale.high, log=x.log):
         at = x_scale(value)
         parts.append(f'<path class="axis" d="M{at:.1f} {bottom}v5"/>')
-        parts.append(f'<text class="tick" x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{number(value)}</text>')
+        parts.append(f'<text class="tick" x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{short(value)}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {bottom}H{right:.1f}"/>')
     middle = (TOP + bottom) / 2
     parts.append(

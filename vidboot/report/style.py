@@ -48,6 +48,7 @@ td.wide { width: 34%; min-width: 4rem; padding-right: 0; vertical-align: middle;
 .bar { display: block; height: 0.6rem; margin: 0.14rem 0; border-radius: 2px; background: var(--c); min-width: 2px; }
 .key { display: inline-block; width: 0.75em; height: 0.75em; border-radius: 2px; background: var(--c);
   margin-right: 0.4em; }
+.bar[style="width:0.00%"] { min-width: 0; }
 
 .samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1.8rem 1.6rem; }
 figure { margin: 0; min-width: 0; }
@@ -74,5 +75,12 @@ details { margin: 0.4rem 0; } summary { cursor: pointer; } details ul { margin: 
 .details { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: 0.25rem 1.4rem; margin: 0;
   font-size: 0.92rem; }
 .details dt { color: var(--quiet); } .details dd { margin: 0; font-family: ui-monospace, Menlo, Consolas, monospace; }
+@media (max-width: 34rem) {
+  th, td { padding: 0.45rem 0.35rem; }
+  thead th { white-space: normal; }
+  th:first-child { min-width: 6rem; max-width: 8rem; }
+  td.wide { width: auto; min-width: 2.6rem; }
+  .tick, .label { font-size: 14.5px; }
+}
 @media print { video { display: none; } h2, figure, tr { break-inside: avoid; } }
 """

@@ -1,0 +1,115 @@
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from av.video.frame import VideoFrame
+from films import KEYFRAME_EVERY, break_packet, moving_square, rotate_display, write_film
+
+from vidboot.data.decode import Resizer, Video
+from vidboot.data.geometry import Geometry, center_crop_box, detail
+
+
+def decode(path: Path, height: int, width: int) -> list[np.ndarray]:
+    resize = Resizer(height, width)
+    with Video(path) as video:
+        return [resize(d.picture, video.geometry(d.picture)) for d in video.frames()]
+
+
+def box_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Mean over the exact, fractional area of each target pixel, [height, width, 3] float64."""
+    rows, columns = (_coverage(n, m) for n, m in zip(image.shape, (height, width), strict=False))
+    return np.einsum("ij,jkc,lk->ilc", rows, image.astype(np.float64), columns)
+
+
+def _coverage(n: int, m: int) -> np.ndarray:
+    edges, pixels = np.linspace(0, n, m + 1), np.arange(n)
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.clip(covered, 0, 1) * m / n
+
+
+@pytest.mark.parametrize("size", [(64, 64), (63, 65), (31, 17), (120, 160)])
+def test_resizing_is_the_box_mean(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    x0, y0, x1, y1 = center_crop_box(320, 240, *size)
+    shrunk = Resizer(*size)(VideoFrame.from_ndarray(image, format="rgb24"), Geometry(320, 240, 0, Fraction(1)))
+    error = shrunk - box_mean(image[y0:y1, x0:x1], *size)
+    assert np.abs(error).mean() < 0.5
+    assert np.abs(error).max() < 1.5
+
+
+def test_shrinking_video_does_not_darken_it(tmp_path: Path) -> None:
+    film = np.full((9, 96, 128, 3), 131, dtype=np.uint8)
+    (first, *_) = decode(write_film(tmp_path / "grey.mp4", film), 32, 32)
+    assert abs(first.mean() - 131) < 1
+
+
+def test_a_picture_is_never_magnified(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "small.mp4", moving_square(3, 32, 32))
+    with pytest.raises(ValueError, match="32x32.*too small for 33x33"):
+        decode(path, 33, 33)
+
+
+def test_a_turned_copy_shows_the_same_pixels(tmp_path: Path) -> None:
+    film = moving_square(9, 64, 96)
+    stored = write_film(tmp_path / "stored.mp4", film)
+    turned = write_film(tmp_path / "turned.mp4", film)
+    rotate_display(turned)
+    with Video(turned) as video:
+        (decoded, *_) = video.frames()
+        assert video.geometry(decoded.picture).size == (64, 96)
+    for plain, rotated in zip(decode(stored, 32, 48), decode(turned, 48, 32), strict=True):
+        np.testing.assert_array_equal(np.rot90(plain, -1), rotated)
+
+
+def test_a_box_of_a_turned_picture_is_found_in_the_stored_one() -> None:
+    stored = np.arange(6 * 10).reshape(6, 10)
+    for turns in range(4):
+        shown = np.rot90(stored, turns)
+        geometry = Geometry(10, 6, turns, Fraction(1))
+        assert geometry.size == shown.shape[::-1]
+        x0, y0, x1, y1 = geometry.stored_box((1, 2, 4, 5))
+        np.testing.assert_array_equal(np.rot90(stored[y0:y1, x0:x1], turns), shown[2:5, 1:4])
+
+
+def test_stretched_pixels_are_no_detail() -> None:
+    geometry = Geometry(64, 64, 0, Fraction(2))
+    assert geometry.size == (128, 64)
+    assert detail(*geometry.size, geometry.stretch, 64, 64) == 0.5
+
+
+@pytest.mark.parametrize("size", [(640, 360), (359, 641), (17, 16), (1, 9)])
+@pytest.mark.parametrize("target", [(64, 64), (32, 48), (7, 3)])
+def test_the_crop_is_central_and_as_large_as_it_can_be(size: tuple[int, int], target: tuple[int, int]) -> None:
+    width, height = size
+    x0, y0, x1, y1 = center_crop_box(width, height, *target)
+    assert 0 <= x0 < x1 <= width
+    assert 0 <= y0 < y1 <= height
+    assert x1 - x0 == width or y1 - y0 == height
+    assert abs(x0 - (width - x1)) <= 1
+    assert abs(y0 - (height - y1)) <= 1
+
+
+@pytest.mark.parametrize("number", [3, 8, 13])
+def test_a_broken_packet_costs_only_its_frames(tmp_path: Path, number: int) -> None:
+    # No B-frames: packets and frames then have the same order.
+    path = write_film(tmp_path / "film.mp4", moving_square(32, 64, 64), options={"bf": "0"})
+    whole = decode(path, 64, 64)
+    break_packet(path, number)
+    with Video(path) as video:
+        damaged = [decoded.damaged for decoded in video.frames()]
+    broken = decode(path, 64, 64)
+    next_key = (number // KEYFRAME_EVERY + 1) * KEYFRAME_EVERY
+    assert len(broken) == len(whole) - 1
+    assert damaged == [number <= i < next_key - 1 for i in range(31)]
+    for i, frame in enumerate(broken):
+        if not damaged[i]:
+            np.testing.assert_array_equal(frame, whole[i] if i < number else whole[i + 1])
+
+
+def test_times_come_from_the_file(tmp_path: Path) -> None:
+    milliseconds = [0, 40, 200, 240, 900, 1000]
+    path = write_film(tmp_path / "vfr.mkv", moving_square(6, 32, 32), milliseconds=milliseconds)
+    with Video(path) as video:
+        assert [decoded.pts_seconds for decoded in video.frames()] == pytest.approx([ms / 1000 for ms in milliseconds])

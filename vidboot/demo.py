@@ -1,0 +1,194 @@
+"""The demo: everything on a small folder that it makes itself, ending with a video and a page to judge it by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vidboot import evaluate as evaluating
+from vidboot import report, scan, synthetic
+from vidboot import train as training
+from vidboot.config import Config
+from vidboot.data.encode import save_tiny
+from vidboot.data.ledger import Line, Rules, ledger, masked_files
+from vidboot.data.records import FileRecord
+from vidboot.evaluate import Evaluation
+from vidboot.fit import Report
+from vidboot.generate import generate
+from vidboot.run import Run
+
+VIEW_NAMES = {
+    "full": "long, sharp, clean",
+    "low_res": "small and long",
+    "short_clip": "sharp and short",
+    "masked": "subtitled or damaged, through masks",
+    "unused": "nothing",
+}
+
+Progress = Callable[[str], Callable[[int, int, str], None]]
+"""Name of a part of the work -> where it tells how far it is."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much the demo makes and measures."""
+
+    folder: synthetic.FolderSizes = field(default_factory=synthetic.FolderSizes)
+    frames: int = 256
+    """Length of the video it ends with."""
+    samples: int = 16
+    """Videos per policy that are measured at the training length."""
+    long_samples: int = 8
+    """Videos per policy that are measured at ``frames``."""
+
+
+SIZES = {
+    "tiny": Sizes(),
+    "smoke": Sizes(
+        synthetic.FolderSizes(
+            clips=8, low_res=8, full=3, subtitled=2, truncated=1, held_out=3, side=16, low_res_side=8, short_frames=8
+        ),
+        frames=48,
+        samples=2,
+        long_samples=2,
+    ),
+}
+"""By preset."""
+
+
+def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, progress: Progress) -> dict[str, Any]:
+    """Make a folder of videos, scan it, train, generate, evaluate and report; running it again resumes.
+
+    Args:
+        out: folder for everything it makes.
+        config: settings of the run.
+        sizes: how much it makes and measures.
+        rows: takes each row of metrics.jsonl.
+        progress: where each part tells how far it is.
+
+    Returns:
+        What ``vidboot demo --json`` prints.
+
+    Raises:
+        ValueError: ``out`` cannot be written, or holds a demo of other settings.
+    """
+    began = time.monotonic()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot write the demo's folder {out}: {error.strerror}") from error
+    videos, held_out, work, run_path = (out / name for name in ("videos", "held_out", "work", "run"))
+    _make_folder(out, sizes.folder, progress("making videos"))
+    files, shots = scan.audit(videos, work, progress=progress("scan"))
+    folder = training.Folder(videos, work, files, shots)
+    run = training.train(folder, run_path, config, report=rows, progress=progress("cache"))
+    video = out / "demo.mp4"
+    generate(run_path, video, frames=sizes.frames, progress=progress("generate"))
+    held_out_shots = scan.audit(held_out, out / "held_out.vidboot")[1]
+    measure = partial(evaluating.evaluate, run_path, held_out, out / "held_out.vidboot", held_out_shots)
+    short = measure(samples=sizes.samples, progress=progress("evaluate"))
+    long = measure(
+        frames=sizes.frames,
+        samples=sizes.long_samples,
+        policies=("full", "clips-only"),
+        losses=False,
+        progress=progress("evaluate long"),
+    )
+    lines = ledger(
+        files, shots, config.video.target, masked=masked_files(work), rules=Rules(low_res_factor=config.low_res.factor)
+    )
+    seconds = time.monotonic() - began
+    page = out / "report.html"
+    report.write_report(page, _page(short, long, files, lines, run, seconds))
+    return _result(short, long) | {
+        "video": str(video),
+        "report": str(page),
+        "run": str(run_path),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _make_folder(out: Path, sizes: synthetic.FolderSizes, progress: Callable[[int, int, str], None]) -> None:
+    made = out / "videos.made"
+    if made.exists():
+        return
+    counts = (sizes.clips, sizes.low_res, sizes.full, sizes.subtitled, sizes.truncated, sizes.held_out)
+    total, done = sum(counts), 0
+
+    def on_file(written: synthetic.WrittenFile) -> None:
+        nonlocal done
+        done += 1
+        progress(done, total, written.path.name)
+
+    synthetic.write_folder(
+        out / "videos", sizes, held_out_path=out / "held_out", work=out / "work", encode=save_tiny, done=on_file
+    )
+    made.touch()
+
+
+def _result(short: Evaluation, long: Evaluation) -> dict[str, Any]:
+    def plain(values: dict[str, float], names: tuple[str, ...]) -> dict[str, float]:
+        return {name.replace("-", "_"): round(values[name], 4) for name in names if name in values}
+
+    ratios = {
+        key: {name: value / short.numbers[key]["real"] for name, value in short.numbers[key].items()}
+        for key in ("motion_energy", "spread", "high_band_energy")
+    }
+    shown = ("real", "full", "clips-only")
+    return {
+        "lag_correlation": plain(short.numbers["lag_correlation"], shown),
+        "lag_correlation_long": plain(long.numbers["lag_correlation"], shown),
+        "over_real": {key: plain(values, ("full", "composition", "clips-only")) for key, values in ratios.items()},
+        "held_out_loss": plain(short.numbers["held_out_loss"], ("full", "composition", "clips-only", "direct")),
+    }
+
+
+def _page(
+    short: Evaluation, long: Evaluation, files: list[FileRecord], lines: list[Line], run: Run, seconds: float
+) -> report.Report:
+    memory, memory_long = (x.numbers["lag_correlation"] for x in (short, long))
+    total = sum(line.seconds for line in lines if line.view != "unused")
+    full = sum(line.seconds for line in lines if line.view == "full")
+    refused: dict[str, list[str]] = {}
+    for file in files:
+        if file.reason is not None:
+            refused.setdefault(file.reason.value, []).append(file.path)
+    sections = evaluating.page_sections(short)
+    sections["samples"] += [
+        report.Samples(sample.policy, sample.videos, sample.fps, f"{long.frames} frames. {sample.note}".strip())
+        for sample in evaluating.page_sections(long, most_videos=4)["samples"]
+    ]
+    return report.Report(
+        title="vidboot demo",
+        verdict=(
+            f"A shape keeps its identity for the whole video: {short.numbers['lag']} frames on, the generated videos "
+            f"keep {memory['full']:.2f} of what they show (real {memory['real']:.2f}); joined from short clips alone "
+            f"they keep {memory['clips-only']:.2f}."
+        ),
+        headlines=[
+            report.Headline(f"{total / 60:.0f} min", f"of video train the model; filtering would keep {full:.0f} s"),
+            report.Headline(
+                f"{memory_long['full']:.2f}",
+                f"memory {long.numbers['lag']} frames apart, at {long.frames} frames (real {memory_long['real']:.2f})",
+            ),
+            report.Headline(f"{seconds / 60:.1f} min", "for all of this, from nothing"),
+        ],
+        ledger=[
+            report.LedgerRow(
+                VIEW_NAMES[view],
+                sum(line.seconds for line in lines if line.view == view),
+                full if view == "full" else 0.0,
+                len({line.path for line in lines if line.view == view}),
+            )
+            for view in VIEW_NAMES
+        ],
+        refused=[report.Refused(reason, paths) for reason, paths in refused.items()],
+        clip_seconds=8 / short.fps,
+        losses=run.metrics(),
+        details={"seed": str(run.record["config"]["seed"]), "torch": run.record["torch"]},
+        **sections,
+    )
