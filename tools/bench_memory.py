@@ -2,10 +2,10 @@
 
 An untrained run is made (small nets, every stage there, the residual's gate open so that its net runs too), then
 ``python -m vidboot generate`` runs in a process of its own once per length. Its peak resident set is the kernel's own
-(``ru_maxrss`` of that process, from ``os.wait4``); the file cache behind the noisy video on disk is not part of it. Peaks
-vary by some MB from run to run, hence ``--repeats``: the least of each length counts. With ``--trace`` the resident set is
-also read from /proc while the process runs, and its value at each tenth of the run is printed: growth inside one run is a
-leak, a step at its start is not.
+(``ru_maxrss`` of that process, from ``os.wait4``); the file cache behind the noisy video on disk is not part of it.
+Peaks vary by some MB from run to run, hence ``--repeats``: the least of each length counts. With ``--trace`` the
+resident set is also read from /proc while the process runs, and its value at each tenth of the run is printed: growth
+all through a run is a leak, a step at its start is not.
 """
 
 from __future__ import annotations

@@ -24,12 +24,12 @@ class _Part(BaseModel):
 class VideoConfig(_Part):
     """The video we want."""
 
-    frames: int = Field(64, gt=1)
+    frames: int = Field(default=64, gt=1)
     """Length that the residual and the direct net see."""
-    height: int = Field(32, gt=0)
-    width: int = Field(32, gt=0)
+    height: int = Field(default=32, gt=0)
+    width: int = Field(default=32, gt=0)
     """Size, pixels."""
-    fps: float = Field(8.0, gt=0)
+    fps: float = Field(default=8.0, gt=0)
     """Frames per second; other rates are resampled by timestamps."""
 
     @property
@@ -40,15 +40,15 @@ class VideoConfig(_Part):
 class LowResConfig(_Part):
     """The low-res view: long memory, at several time steps."""
 
-    factor: int = Field(4, gt=1)
+    factor: int = Field(default=4, gt=1)
     """The view is the mean over factor x factor pixels."""
-    window: int = Field(64, gt=1)
+    window: int = Field(default=64, gt=1)
     """Frames the net sees at once."""
-    overlap: int = Field(32, ge=0)
+    overlap: int = Field(default=32, ge=0)
     """Frames shared by neighbouring windows."""
-    group: int = Field(4, gt=1)
+    group: int = Field(default=4, gt=1)
     """A coarser level is the mean over this many frames of the level below."""
-    levels: int = Field(1, ge=0)
+    levels: int = Field(default=1, ge=0)
     """Coarser levels, each with a net of its own; a level without long enough videos is left out."""
     net: NetConfig = NetConfig()
     """The net of every level."""
@@ -63,9 +63,9 @@ class LowResConfig(_Part):
 class ClipConfig(_Part):
     """The short-clip view: detail and short motion."""
 
-    window: int = Field(8, gt=1)
+    window: int = Field(default=8, gt=1)
     """Frames the net sees at once."""
-    overlap: int = Field(4, ge=0)
+    overlap: int = Field(default=4, ge=0)
     """Frames shared by neighbouring windows; half a window or more."""
     net: NetConfig = NetConfig()
     train: StageConfig = StageConfig()
@@ -74,7 +74,7 @@ class ClipConfig(_Part):
 class ResidualConfig(_Part):
     """The temporal-consistency net, trained on the full videos."""
 
-    penalty: float = Field(1.0, ge=0)
+    penalty: float = Field(default=1.0, ge=0)
     """Weight of its squared output in the loss: without it, it is worse than nothing until there are many videos."""
     train: StageConfig = StageConfig()
 
@@ -86,16 +86,16 @@ class DataConfig(_Part):
     """Mirror half of the clips left to right: only where the world has no handedness (no text)."""
     reverse: bool = False
     """Play half of the clips backward: only where time has no direction."""
-    hide: float = Field(0.1, ge=0, le=1)
+    hide: float = Field(default=0.1, ge=0, le=1)
     """Share of the batches in which extra boxes are hidden from the net and still counted in the loss."""
-    held_out: float = Field(0.05, ge=0, lt=1)
+    held_out: float = Field(default=0.05, ge=0, lt=1)
     """Share of the partial videos kept from training to measure on."""
 
 
 class Config(_Part):
     """One complete run."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the nets' arithmetic; auto = the one whose matrix products are faster here, measured when a run begins."""
     device: str = "auto"
@@ -121,6 +121,12 @@ class Config(_Part):
                     f"video size {side} over low_res.factor = {self.low_res.factor} "
                     f"is not divisible by low_res.net.patch = {self.low_res.net.patch}"
                 )
+        groups = self.low_res.group**self.low_res.levels
+        if self.video.frames > self.low_res.window and self.video.frames % groups:
+            raise ValueError(
+                f"video.frames = {self.video.frames} is beyond low_res.window = {self.low_res.window} "
+                f"and so must be divisible by low_res.group ** low_res.levels = {groups}"
+            )
         for part in (self.low_res, self.clip):
             if not 2 * part.overlap >= part.window > part.overlap:
                 raise ValueError(f"overlap {part.overlap} is not within [window / 2, window) of {part.window} frames")

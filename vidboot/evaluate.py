@@ -150,7 +150,8 @@ def _health(shown: Mapping[str, Tensor], model: Model) -> dict[str, dict[str, fl
 def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | None:
     """Mean distance of each policy's clips to the nearest training clip; None where the training cache is gone."""
     window = model.config.clip.window
-    paths = [Path(path) for path in model.run.record.get("sharp", ())]
+    folder = Path(model.run.record["cache"])
+    paths = [folder / name for name in model.run.record["sharp"]]
     clips = [np.load(path, mmap_mode="r") for path in paths if path.is_file()]
     clips = [clip for clip in clips if len(clip) >= window]
     if not clips:

@@ -29,19 +29,19 @@ class StageConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(1000, ge=0)
+    steps: int = Field(default=1000, ge=0)
     """Updates; 0 leaves the stage out."""
-    batch: int = Field(8, gt=0)
+    batch: int = Field(default=8, gt=0)
     """Clips per update."""
     sigma: SigmaDensity = SigmaDensity()
     """Noise levels trained at."""
     optim: OptimConfig = OptimConfig()
     """Learning rates."""
-    ema: float = Field(0.995, ge=0, lt=1)
+    ema: float = Field(default=0.995, ge=0, lt=1)
     """Memory of the averaged weights, per step."""
-    report_every: int = Field(100, gt=0)
+    report_every: int = Field(default=100, gt=0)
     """Steps between measurements of the held-out loss."""
-    checkpoint_seconds: float = Field(30.0, ge=0)
+    checkpoint_seconds: float = Field(default=30.0, ge=0)
     """Least time between checkpoints."""
 
 

@@ -47,7 +47,8 @@ class Disk:
 
     def write(self, first: int, part: Tensor) -> None:
         content = part.float().cpu().contiguous().numpy().tobytes()
-        assert os.pwrite(self._file, content, first * self._bytes) == len(content)
+        written = os.pwrite(self._file, content, first * self._bytes)
+        assert written == len(content), f"frames from {first} of {self.frames} were not all written"
 
     def close(self) -> None:
         os.close(self._file)

@@ -43,11 +43,12 @@ def squared_error(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor
     """Mean squared error of each clip over the pixels we can trust, unweighted: [B]."""
     y = batch.video + expand(sigma, batch.video) * noise
     D_y = denoiser(y, sigma, shown=batch.shown, pts_seconds=batch.pts_seconds)
-    error = (D_y - batch.video) ** 2
+    miss = D_y - batch.video
     if batch.visible is None:
-        return error.mean((1, 2, 3, 4))
-    trusted = batch.visible.expand_as(error).bool()
-    return torch.where(trusted, error, 0).sum((1, 2, 3, 4)) / trusted.sum((1, 2, 3, 4)).clamp(min=1)
+        return (miss**2).mean((1, 2, 3, 4))
+    trusted = batch.visible.expand_as(miss).bool()
+    # Masked before it is squared: the gradient of a NaN's square is NaN even where its weight is 0.
+    return torch.where(trusted, miss, 0).square().sum((1, 2, 3, 4)) / trusted.sum((1, 2, 3, 4)).clamp(min=1)
 
 
 def view_loss(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ class SigmaDensity(BaseModel):
 
     P_mean: float = -0.4
     """Mean of ln sigma."""
-    P_std: float = Field(1.4, gt=0)
+    P_std: float = Field(default=1.4, gt=0)
     """Standard deviation of ln sigma."""
 
     def draw(self, B: int, generator: torch.Generator) -> Tensor:
@@ -29,13 +29,13 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    levels: int = Field(18, ge=2)
+    levels: int = Field(default=18, ge=2)
     """Noise levels above zero."""
-    sigma_max: float = Field(40.0, gt=0)
+    sigma_max: float = Field(default=40.0, gt=0)
     """First level; at least ten standard deviations of the widest direction of the video."""
-    sigma_min: float = Field(0.02, gt=0)
+    sigma_min: float = Field(default=0.02, gt=0)
     """Last level above zero."""
-    rho: float = Field(7.0, gt=0)
+    rho: float = Field(default=7.0, gt=0)
     """Larger: more of the levels are small."""
 
     def sigmas(self) -> Tensor:

@@ -15,19 +15,19 @@ class OptimConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    lr_muon: float = Field(4e-3, gt=0)
+    lr_muon: float = Field(default=4e-3, gt=0)
     """Peak rate of the matrices of the blocks, scaled to match AdamW's update size."""
-    lr_adamw: float = Field(1.5e-3, gt=0)
+    lr_adamw: float = Field(default=1.5e-3, gt=0)
     """Peak rate of everything else."""
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     """Of the matrices."""
-    newton_schulz_steps: int = Field(5, ge=1)
+    newton_schulz_steps: int = Field(default=5, ge=1)
     """Iterations by which Muon orthogonalises an update."""
-    warmup: int = Field(30, ge=0)
+    warmup: int = Field(default=30, ge=0)
     """Steps of linear rise."""
-    decay: float = Field(0.5, ge=0, le=1)
+    decay: float = Field(default=0.5, ge=0, le=1)
     """Share of the run over which the rates fall linearly to zero, at its end."""
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
 
     def course(self, step: int, steps: int) -> float:

@@ -26,7 +26,12 @@ def moving_square(T: int, height: int, width: int, *, seed: int = 0) -> np.ndarr
 
 
 def write_film(
-    path: Path, film: np.ndarray, *, fps: int = 8, milliseconds: Sequence[int] | None = None, options: dict | None = None
+    path: Path,
+    film: np.ndarray,
+    *,
+    fps: int = 8,
+    milliseconds: Sequence[int] | None = None,
+    options: dict | None = None,
 ) -> Path:
     """Write uint8 [T, H, W, 3] as H.264 with a key frame every 8 frames, at ``fps`` or at given times."""
     T, height, width, _ = film.shape

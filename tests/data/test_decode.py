@@ -19,7 +19,7 @@ def decode(path: Path, height: int, width: int) -> list[np.ndarray]:
 def box_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Mean over the exact, fractional area of each target pixel, [height, width, 3] float64."""
     rows, columns = (_coverage(n, m) for n, m in zip(image.shape, (height, width), strict=False))
-    return np.einsum("ij,jkc,lk->ilc", rows, image.astype(np.float64), columns)
+    return np.moveaxis(rows @ np.moveaxis(image.astype(np.float64), 2, 0) @ columns.T, 0, 2)
 
 
 def _coverage(n: int, m: int) -> np.ndarray:
@@ -42,12 +42,12 @@ def test_resizing_is_the_box_mean(size: tuple[int, int]) -> None:
 def test_shrinking_video_does_not_darken_it(tmp_path: Path) -> None:
     film = np.full((9, 96, 128, 3), 131, dtype=np.uint8)
     (first, *_) = decode(write_film(tmp_path / "grey.mp4", film), 32, 32)
-    assert abs(first.mean() - 131) < 1
+    assert abs(first.mean() - 131) <= 1
 
 
 def test_a_picture_is_never_magnified(tmp_path: Path) -> None:
     path = write_film(tmp_path / "small.mp4", moving_square(3, 32, 32))
-    with pytest.raises(ValueError, match="32x32.*too small for 33x33"):
+    with pytest.raises(ValueError, match=r"32x32.*too small for 33x33"):
         decode(path, 33, 33)
 
 
@@ -91,7 +91,7 @@ def test_the_crop_is_central_and_as_large_as_it_can_be(size: tuple[int, int], ta
     assert abs(y0 - (height - y1)) <= 1
 
 
-@pytest.mark.parametrize("number", [3, 8, 13])
+@pytest.mark.parametrize("number", [3, 13, 22])
 def test_a_broken_packet_costs_only_its_frames(tmp_path: Path, number: int) -> None:
     # No B-frames: packets and frames then have the same order.
     path = write_film(tmp_path / "film.mp4", moving_square(32, 64, 64), options={"bf": "0"})

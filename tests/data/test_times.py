@@ -20,7 +20,7 @@ def test_an_absurd_average_rate_is_not_believed() -> None:
 
 
 def test_missing_times_lie_between_their_neighbours() -> None:
-    np.testing.assert_allclose(repair(np.array([NAN, 0.1, NAN, 0.3, NAN]), None), [0, 0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_allclose(repair(np.array([NAN, 0.1, NAN, 0.3, NAN]), None), [0, 0.1, 0.2, 0.3, 0.4], atol=1e-9)
 
 
 def test_times_in_decoding_order_are_sorted() -> None:

@@ -40,6 +40,8 @@ class Pool:
     """Frames of the shot behind one frame of the clip, its mean."""
     any_length: bool = True
     """Draw shorter clips as well."""
+    whole: int = 1
+    """The longest clip is a multiple of this many frames."""
     flip: bool = False
     reverse: bool = False
     hide: float = 0.0
@@ -47,7 +49,8 @@ class Pool:
     @property
     def longest(self) -> int:
         """Length of the longest clip that some shot fills, at most the window."""
-        return min(self.window, max((entry.frames // self.group for entry in self.entries), default=0))
+        longest = min(self.window, max((entry.frames // self.group for entry in self.entries), default=0))
+        return longest // self.whole * self.whole
 
     def batch(self, size: int, *, seed: int, stage: str, step: int, rank: int = 0) -> Batch:
         """Draw a batch of clips of one length.

@@ -24,8 +24,8 @@ __all__ = ["FILTER", "Decoded", "Resizer", "Thumbnailer", "Video", "center_crop_
 FILTER = "area-1"
 """Name and version of what happens to pixels between decoder and cache."""
 
-# Without accurate_rnd and full_chroma_int, swscale darkens by 1.8 levels and halves the colour resolution.
-SCALE_FLAGS = "area+accurate_rnd+full_chroma_int"
+# With "area" alone, swscale darkens video by 1.8 levels and halves the resolution of colour, on both ends.
+SCALE_FLAGS = "area+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 # Containers and picture files by content. Left out on purpose: playlists and scripts, which name other files or hosts.
 FORMATS = (

@@ -127,8 +127,9 @@ def _motion_beside(change: np.ndarray) -> np.ndarray:
 
 
 def _correlation(cells: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    before = cells[candidates - 1].astype(np.float32)
-    after = cells[candidates].astype(np.float32)
+    """Correlation of the frames on either side of a cut that may blend over two frames."""
+    before = cells[np.maximum(candidates - 2, 0)].astype(np.float32)
+    after = cells[np.minimum(candidates + 1, len(cells) - 1)].astype(np.float32)
     before -= before.mean(axis=1, keepdims=True)
     after -= after.mean(axis=1, keepdims=True)
     norms = np.sqrt((before**2).sum(axis=1) * (after**2).sum(axis=1))

@@ -22,7 +22,7 @@ def repair(raw_seconds: np.ndarray, average_fps: float | None) -> np.ndarray:
     T = len(raw_seconds)
     known = np.flatnonzero(np.isfinite(raw_seconds))
     seconds = _in_display_order(raw_seconds[known])
-    step = _usual_step(seconds, average_fps)
+    step = _usual_step(seconds, known, average_fps)
     seconds = _without_leaps(seconds, step)
     advancing = _advances(seconds)
     if len(known) == 0 or advancing.mean() < 0.75:
@@ -37,8 +37,8 @@ def _in_display_order(seconds: np.ndarray) -> np.ndarray:
     return seconds[order] if permuted_locally else seconds
 
 
-def _usual_step(seconds: np.ndarray, average_fps: float | None) -> float:
-    steps = np.diff(seconds)
+def _usual_step(seconds: np.ndarray, known: np.ndarray, average_fps: float | None) -> float:
+    steps = np.diff(seconds) / np.diff(known)
     steps = steps[(steps > SHORTEST_STEP_SECONDS) & (steps <= LONGEST_GAP_SECONDS)]
     return float(np.median(steps)) if len(steps) else 1 / _believable(average_fps)
 

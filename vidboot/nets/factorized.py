@@ -22,13 +22,13 @@ class NetConfig(BaseModel):
 
     blocks: tuple[Literal["space", "time", "joint"], ...] = ("space", "time") * 3
     """Where each block attends, first to last."""
-    width: int = Field(256, gt=0)
+    width: int = Field(default=256, gt=0)
     """Channels of a token."""
-    heads: int = Field(4, gt=0)
+    heads: int = Field(default=4, gt=0)
     """Attention heads; width / heads must be divisible by 4."""
-    patch: int = Field(8, gt=0)
+    patch: int = Field(default=8, gt=0)
     """Pixels on a side of a place."""
-    expand: int = Field(4, gt=0)
+    expand: int = Field(default=4, gt=0)
     """Hidden width of the MLP over the width."""
 
 
@@ -66,6 +66,8 @@ class FactorizedNet(nn.Module):
         channels_in: channels of the input, the ``shown`` channel not counted.
         channels_out: channels of the output.
     """
+
+    sigma_octaves: Tensor
 
     def __init__(self, config: NetConfig, *, channels_in: int = 3, channels_out: int = 3) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
@@ -63,15 +64,14 @@ def patchify(x: Tensor, patch: int) -> Tensor:
     Raises:
         ValueError: H or W is not divisible by ``patch``.
     """
-    B, T, C, H, W = x.shape
+    *_, H, W = x.shape
     if H % patch or W % patch:
         raise ValueError(f"frame {H}x{W} is not divisible by {patch = }")
-    x = x.reshape(B, T, C, H // patch, patch, W // patch, patch).permute(0, 1, 3, 5, 2, 4, 6)
-    return x.reshape(B, T, (H // patch) * (W // patch), C * patch * patch)
+    return rearrange(x, "B T C (h p) (w q) -> B T (h w) (C p q)", p=patch, q=patch)
 
 
 def unpatchify(x: Tensor, patch: int, height: int, width: int) -> Tensor:
     """Undo ``patchify``: [B, T, N, C * patch * patch] -> [B, T, C, height, width]."""
-    B, T, _, _ = x.shape
-    x = x.reshape(B, T, height // patch, width // patch, -1, patch, patch).permute(0, 1, 4, 2, 5, 3, 6)
-    return x.reshape(B, T, -1, height, width)
+    return rearrange(
+        x, "B T (h w) (C p q) -> B T C (h p) (w q)", h=height // patch, w=width // patch, p=patch, q=patch
+    )

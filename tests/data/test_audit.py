@@ -1,0 +1,247 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from av.video.frame import VideoFrame
+from films import break_packet, moving_square, rotate_display, write_film
+
+from vidboot import scan as verb
+from vidboot.data import decord_check, workers
+from vidboot.data.probe import probe
+from vidboot.data.records import FileRecord, Reason, Scanned, read_files, read_shots
+from vidboot.scan import NoUsableVideo, Target, audit, format_table, scan
+
+TARGET = Target(16, 32, 32, 8.0)
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are given to workers."""
+    paths: list[str] = []
+
+    def spy(tasks: list[workers.Task], count: int):  # noqa: ANN202
+        paths.extend(task.arguments[1] for task in tasks)
+        return workers_run(tasks, count)
+
+    workers_run = workers.run
+    monkeypatch.setattr(verb.workers, "run", spy)
+    return paths
+
+
+def only(videos: Path, work: Path) -> FileRecord:
+    ((file,), _) = audit(videos, work)
+    return file
+
+
+def contents(work: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in work.iterdir()}
+
+
+def test_a_film_is_described_as_it_is(videos: Path, work: Path) -> None:
+    film = np.concatenate(
+        [np.zeros((8, 48, 64, 3), np.uint8), moving_square(24, 48, 64), moving_square(24, 48, 64, seed=5)]
+    )
+    write_film(videos / "a.mp4", film)
+    files, shots = audit(videos, work)
+    (file,) = files
+    assert (file.frames, file.width, file.height, file.codec) == (56, 64, 48, "h264")
+    assert (file.seconds, file.fps) == pytest.approx((7.0, 8.0))
+    assert file.blank == ((0, 7),)
+    assert file.cuts[-1] == 4.0
+    assert [(shot.first, shot.last) for shot in shots] == [(8, 31), (32, 55)]
+    assert shots[1].pts_seconds[0] == 4.0
+    assert read_files(work) == files
+    assert read_shots(work) == shots
+
+
+def test_a_turned_film_has_the_size_it_is_shown_in(videos: Path, work: Path) -> None:
+    rotate_display(write_film(videos / "a.mp4", moving_square(9, 48, 64)))
+    file = only(videos, work)
+    assert (file.width, file.height) == (48, 64)
+
+
+def test_damage_is_recorded_and_its_edges_are_no_cuts(videos: Path, work: Path) -> None:
+    break_packet(write_film(videos / "a.mp4", moving_square(32, 48, 64), options={"bf": "0"}), 11)
+    file = only(videos, work)
+    assert (file.frames, file.damaged, file.cuts) == (31, ((11, 14),), ())
+    assert scan(videos, work, TARGET)["seconds"]["masked"] > 0
+
+
+def test_an_unchanged_folder_is_not_decoded_again(videos: Path, work: Path, decoded: list[str]) -> None:
+    for i in range(3):
+        write_film(videos / f"{i}.mp4", moving_square(20, 32, 32, seed=i))
+    first = scan(videos, work, TARGET)
+    written = contents(work)
+    assert len(decoded) == 3
+    assert scan(videos, work, TARGET) == first
+    assert scan(videos, work, Target(8, 64, 64, 8.0)) != first
+    assert len(decoded) == 3
+    assert contents(work) == written
+
+
+def test_only_what_changed_is_decoded_again(videos: Path, work: Path, decoded: list[str]) -> None:
+    for i in range(3):
+        write_film(videos / f"{i}.mp4", moving_square(20, 32, 32, seed=i))
+    audit(videos, work)
+    write_film(videos / "1.mp4", moving_square(30, 32, 32, seed=9))
+    (videos / "2.mp4").unlink()
+    write_film(videos / "3.mp4", moving_square(12, 32, 32, seed=3))
+    decoded.clear()
+    files, _ = audit(videos, work)
+    assert sorted(decoded) == ["1.mp4", "3.mp4"]
+    assert [(file.path, file.frames) for file in files] == [("0.mp4", 20), ("1.mp4", 30), ("3.mp4", 12)]
+
+
+def test_a_moved_file_is_known_by_its_bytes(videos: Path, work: Path) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    before, _ = audit(videos, work)
+    (videos / "a.mp4").rename(videos / "b.mp4")
+    sha256 = before[0].sha256
+    (found,) = probe(str(videos), "b.mp4", {sha256: "a.mp4"})
+    assert found == "a.mp4"
+    files, shots = audit(videos, work)
+    assert [file.path for file in files] == ["b.mp4"]
+    assert [shot.path for shot in shots] == ["b.mp4"]
+
+
+def test_the_order_of_decoding_does_not_show(videos: Path, tmp_path: Path) -> None:
+    for i in range(5):
+        write_film(videos / f"{i}.mp4", moving_square(10 * (5 - i), 32, 32, seed=i))
+    for count in (1, 3):
+        audit(videos, tmp_path / str(count), workers=count)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+def test_a_killed_scan_keeps_what_it_had(videos: Path, work: Path, decoded: list[str]) -> None:
+    for i in range(8):
+        write_film(videos / f"{i}.mp4", moving_square(64, 64, 64, seed=i))
+    code = f"""
+from pathlib import Path
+from vidboot.scan import audit
+told = lambda done, total, name: print(done, flush=True)
+audit(Path({str(videos)!r}), Path({str(work)!r}), workers=1, progress=told)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline().strip() not in ("3", ""):
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+    with (work / "scan.journal.jsonl").open("ab") as journal:
+        journal.write(b'{"file": {"schema": 1, "pa')
+    files, _ = audit(videos, work)
+    assert [file.frames for file in files] == [64] * 8
+    assert len(decoded) <= 5
+    assert sorted(contents(work)) == ["files.jsonl", "shots.jsonl"]
+
+
+def test_decord_is_not_trusted_when_it_reads_other_frames(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    monkeypatch.setattr(decord_check, "_read", lambda path, order, frames: [np.zeros((16, 16))] * len(order))
+    *_, last = probe(str(videos), "a.mp4", {})
+    assert isinstance(last, Scanned)
+    assert last.file.reader == "pyav"
+
+
+def test_decord_is_trusted_when_it_reads_the_same_frames(videos: Path) -> None:
+    pytest.importorskip("decord")
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    *_, last = probe(str(videos), "a.mp4", {})
+    assert isinstance(last, Scanned)
+    assert last.file.reader == "decord"
+
+
+def test_samples_are_few_and_spread() -> None:
+    samples = decord_check.Samples()
+    picture = VideoFrame(16, 16, "yuv420p")
+    for i in range(1000):
+        samples.offer(i, picture)
+    assert 4 <= len(samples.pictures) <= 8
+    assert max(samples.pictures) >= 500
+
+
+def test_every_odd_thing_in_a_folder_is_refused_with_a_reason(videos: Path, work: Path) -> None:
+    (videos / "folder.mp4").mkdir()
+    write_film(videos / "folder.mp4" / "A [b].MP4", moving_square(12, 32, 32))
+    (videos / "dangling.mp4").symlink_to("nowhere")
+    (videos / "self.mp4").symlink_to("self.mp4")
+    (videos / "folder.mp4" / "up").symlink_to("..")
+    os.mkfifo(videos / "pipe.mp4")
+    (videos / "empty.mp4").touch()
+    (videos / "text.mp4").write_text("<html>404</html>")
+    (videos / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nfolder.mp4/A [b].MP4\n#EXT-X-ENDLIST\n")
+    (videos / "list.ffconcat").write_text("ffconcat version 1.0\nfile 'folder.mp4/A [b].MP4'\n")
+    cut_short = (videos / "folder.mp4" / "A [b].MP4").read_bytes()[:600]
+    (videos / "cut.mp4").write_bytes(cut_short)
+    write_film(videos / "still.mp4", moving_square(1, 32, 32))
+    files, _ = audit(videos, work)
+    assert {file.path: file.reason for file in files} == {
+        "cut.mp4": Reason.DAMAGED,
+        "dangling.mp4": Reason.UNREADABLE,
+        "empty.mp4": Reason.EMPTY,
+        "folder.mp4/A [b].MP4": None,
+        "list.ffconcat": Reason.NOT_VIDEO,
+        "list.m3u8": Reason.NOT_VIDEO,
+        "pipe.mp4": Reason.UNREADABLE,
+        "self.mp4": Reason.UNREADABLE,
+        "still.mp4": Reason.STILL_IMAGE,
+        "text.mp4": Reason.NOT_VIDEO,
+    }
+    assert all(file.message for file in files if file.reason)
+    assert "folder.mp4" not in format_table(work, TARGET).partition("refused")[2]
+
+
+def test_one_file_is_a_folder_of_one(videos: Path, work: Path) -> None:
+    path = write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    result = scan(path, work, TARGET)
+    assert result == {
+        "files": 1,
+        "usable": 1,
+        "refused": {},
+        "seconds": {"total": 2.5, "full": 2.5, "low_res": 0.0, "short_clip": 0.0, "masked": 0.0, "unused": 0.0},
+        "kept_by_filtering_seconds": 2.5,
+    }
+
+
+def test_broken_files_only_is_a_failure_after_they_are_recorded(videos: Path, work: Path) -> None:
+    (videos / "text.mp4").write_text("no video")
+    with pytest.raises(NoUsableVideo, match="no usable video among the 1 files"):
+        scan(videos, work, TARGET)
+    assert [file.reason for file in read_files(work)] == [Reason.NOT_VIDEO]
+
+
+def test_wrong_calls_are_value_errors_and_leave_no_trace(videos: Path, work: Path) -> None:
+    with pytest.raises(ValueError, match="is empty"):
+        scan(videos, work, TARGET)
+    with pytest.raises(ValueError, match="neither a folder nor a file"):
+        scan(videos / "none", work, TARGET)
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    with pytest.raises(ValueError, match="lies inside"):
+        scan(videos, videos / "work", TARGET)
+    assert not work.exists()
+    assert [path.name for path in videos.iterdir()] == ["a.mp4"]
+
+
+def test_a_working_folder_of_another_version_is_not_touched(videos: Path, work: Path) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    audit(videos, work)
+    row = json.loads((work / "files.jsonl").read_text())
+    (work / "files.jsonl").write_text(json.dumps({**row, "schema": 0}) + "\n")
+    with pytest.raises(ValueError, match="schema 0"):
+        audit(videos, work)

@@ -1,0 +1,157 @@
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from films import break_packet, moving_square, write_film
+
+from vidboot.data import cache
+from vidboot.data.cache import Clips, Spec, build, open_clip, plan
+from vidboot.data.decode import Resizer, Video
+from vidboot.data.records import Shot
+from vidboot.scan import audit
+
+SPECS = [Spec(32, 32, 8.0), Spec(8, 8, 8.0)]
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+def shots_of(videos: Path, work: Path) -> list[Shot]:
+    return audit(videos, work, workers=1)[1]
+
+
+def test_cached_frames_are_those_of_the_file_shrunk(videos: Path, work: Path) -> None:
+    path = write_film(videos / "a.mp4", moving_square(20, 48, 64), fps=8)
+    built = build(shots_of(videos, work), videos, work, SPECS)
+    assert not built.failed
+    for entry in built.entries:
+        resize = Resizer(entry.height, entry.width)
+        with Video(path) as video:
+            expected = [resize(d.picture, video.geometry(d.picture)) for d in video.frames()]
+        frames, pts_seconds, valid = open_clip(entry, 3, 15)
+        np.testing.assert_array_equal(frames, expected[3:15])
+        np.testing.assert_allclose(pts_seconds, np.arange(3, 15) / 8)
+        assert valid.all()
+
+
+def test_frames_are_resampled_by_their_times(videos: Path, work: Path) -> None:
+    milliseconds = [0, 100, 260, 370, 500, 1000, 1010, 1130]
+    write_film(videos / "vfr.mkv", moving_square(8, 32, 32), milliseconds=milliseconds)
+    (entry,) = build(shots_of(videos, work), videos, work, SPECS[:1]).entries
+    _, pts_seconds, _ = open_clip(entry, 0, entry.frames)
+    nearest = [0, 100, 260, 370, 500, 500, 500, 1000, 1010, 1130]
+    np.testing.assert_allclose(pts_seconds, np.array(nearest) / 1000, atol=1e-3)
+
+
+def test_damaged_frames_are_not_valid(videos: Path, work: Path) -> None:
+    break_packet(write_film(videos / "a.mp4", moving_square(32, 32, 32), options={"bf": "0"}), 3)
+    (shot,) = shots_of(videos, work)
+    (entry,) = build([shot], videos, work, SPECS[:1]).entries
+    _, pts_seconds, valid = open_clip(entry, 0, entry.frames)
+    damaged = [shot.pts_seconds[i] for first, last in shot.damaged for i in range(first, last + 1)]
+    assert not valid.all()
+    np.testing.assert_array_equal(valid, ~np.isin(pts_seconds, damaged))
+
+
+def test_a_shot_is_never_magnified(videos: Path, work: Path) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 30, 64))
+    entries = [entry for _, entry in plan(shots_of(videos, work), work, SPECS)]
+    assert [(entry.height, entry.width) for entry in entries] == [(8, 8)]
+
+
+def test_what_is_cached_is_not_decoded_again(videos: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    shots = shots_of(videos, work)
+    first = build(shots, videos, work, SPECS)
+    monkeypatch.setattr(cache.workers, "run", lambda *_: pytest.fail("decoded again"))
+    assert build(shots, videos, work, SPECS) == first
+
+
+def test_a_video_that_changed_since_the_scan_is_not_cached(videos: Path, work: Path) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    write_film(videos / "b.mp4", moving_square(20, 32, 32, seed=1))
+    shots = shots_of(videos, work)
+    write_film(videos / "a.mp4", moving_square(20, 32, 32, seed=2))
+    built = build(shots, videos, work, SPECS)
+    assert list(built.failed) == ["a.mp4"]
+    assert {entry.source for entry in built.entries} == {"b.mp4"}
+
+
+def test_a_video_that_ends_its_worker_costs_only_itself(
+    videos: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        write_film(videos / f"{name}.mp4", moving_square(20, 32, 32, seed=ord(name)))
+    a, b, c = shots_of(videos, work)
+    # A shot that claims no time at all fails inside the worker.
+    built = build([a, replace(b, pts_seconds=()), c], videos, work, [])
+    assert built.entries == []
+    monkeypatch.setattr(cache, "BATCH_FRAMES", 10_000)
+    monkeypatch.setattr(cache, "Order", lambda shot, *rest: shot if shot.path == "b.mp4" else _order(shot, *rest))
+    built = build([a, b, c], videos, work, SPECS[:1])
+    assert list(built.failed) == ["b.mp4"]
+    assert {entry.source for entry in built.entries} == {"a.mp4", "c.mp4"}
+
+
+_order = cache.Order
+
+
+def test_a_full_disk_is_told_before_anything_is_decoded(
+    videos: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    shots = shots_of(videos, work)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    with pytest.raises(OSError, match="the cache needs"):
+        build(shots, videos, work, SPECS)
+
+
+def test_a_killed_build_leaves_whole_files_and_goes_on(videos: Path, work: Path) -> None:
+    for i in range(6):
+        write_film(videos / f"{i}.mp4", moving_square(64, 64, 64, seed=i))
+    shots = shots_of(videos, work)
+    code = f"""
+from pathlib import Path
+from vidboot.data import cache, records
+cache.BATCH_FRAMES = 1
+work = Path({str(work)!r})
+specs = [cache.Spec(32, 32, 8.0), cache.Spec(8, 8, 8.0)]
+told = lambda done, total, name: print(done, flush=True)
+cache.build(records.read_shots(work), Path({str(videos)!r}), work, specs, workers=1, progress=told)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline().strip() not in ("2", ""):
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+    before = {entry.path: os.stat(entry.path).st_mtime_ns for _, entry in plan(shots, work, SPECS) if entry.cached}
+    assert 4 <= len(before) < 12
+    built = build(shots, videos, work, SPECS)
+    assert len(built.entries) == 12
+    assert all(os.stat(path).st_mtime_ns == mtime_ns for path, mtime_ns in before.items())
+    assert all(open_clip(entry, 0, entry.frames)[0].shape[0] == entry.frames for entry in built.entries)
+
+
+def test_only_the_most_recent_shots_stay_open(videos: Path, work: Path) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    entries = build(shots_of(videos, work), videos, work, SPECS).entries
+    clips = Clips(most_open=1)
+    first, second = (clips.read(entry, 0, 2)[0] for entry in entries)
+    assert len(clips._open) == 1
+    np.testing.assert_array_equal(clips.read(entries[0], 0, 2)[0], first)
+    assert not first.flags.writeable
+    assert second.shape == (2, 8, 8, 3)

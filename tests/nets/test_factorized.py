@@ -1,0 +1,180 @@
+"""The score net at any size and length: what it starts as, what it may not see, and what it does not depend on."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidboot.denoiser import NetDenoiser, at_frame_rate
+from vidboot.nets.factorized import FactorizedNet, NetConfig
+
+PATCH = 2
+MEAN = torch.tensor([0.2, -0.4, 0.6])
+BLOCKS = [("space", "time"), ("time", "time"), ("joint", "space")]
+
+
+def net(*blocks: str, fresh: bool = False) -> FactorizedNet:
+    """A small net; unless fresh, with random weights everywhere, so that nothing is hidden by a zero."""
+    torch.manual_seed(0)
+    made = FactorizedNet(NetConfig.model_validate({"blocks": blocks, "width": 16, "heads": 2, "patch": PATCH}))
+    if not fresh:
+        for p in made.parameters():
+            torch.nn.init.normal_(p, std=0.5 * p.shape[-1] ** -0.5)
+    return made
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def times(B: int, T: int, fps: float = 8.0) -> Tensor:
+    return (torch.arange(T) / fps).expand(B, T)
+
+
+def hidden_places(B: int, T: int, H: int, W: int, seed: int = 3) -> Tensor:
+    """``shown`` with whole places hidden, in each video others."""
+    shown = torch.rand(B, T, 1, H // PATCH, W // PATCH, generator=torch.Generator().manual_seed(seed)) < 0.6
+    return shown.to(torch.uint8).repeat_interleave(PATCH, -1).repeat_interleave(PATCH, -2)
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+@pytest.mark.parametrize(("T", "H", "W"), [(1, 2, 2), (5, 6, 10), (16, 4, 6)])
+def test_a_fresh_net_answers_with_the_mean_at_any_length_and_size(
+    blocks: tuple[str, ...], T: int, H: int, W: int
+) -> None:
+    denoiser = NetDenoiser(net(*blocks, fresh=True), MEAN)
+    D = denoiser(random(2, T, 3, H, W), torch.tensor([0.01, 50.0]), pts_seconds=times(2, T))
+    assert torch.equal(D, MEAN.view(3, 1, 1).expand(2, T, 3, H, W))
+
+
+@pytest.mark.parametrize(("T", "H", "W"), [(1, 2, 2), (5, 6, 10), (16, 4, 6)])
+def test_a_trained_net_takes_any_length_and_size(T: int, H: int, W: int) -> None:
+    D = net("space", "time")(random(2, T, 3, H, W), torch.tensor([0.01, 50.0]), pts_seconds=times(2, T))
+    assert D.shape == (2, T, 3, H, W)
+    assert torch.isfinite(D).all()
+    assert D.std() > 0.01
+
+
+def test_a_frame_that_the_patch_does_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="frame 5x4 is not divisible by patch = 2"):
+        net("space")(random(1, 1, 3, 5, 4), torch.ones(1), pts_seconds=times(1, 1))
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+@pytest.mark.parametrize("poison", [3.0, float("nan")])
+def test_what_is_hidden_reaches_neither_video_nor_gradient(blocks: tuple[str, ...], poison: float) -> None:
+    B, T, H, W = 2, 5, 4, 6
+    shown, y = hidden_places(B, T, H, W), random(B, T, 3, H, W)
+    shown[0, 2, 0, 0, 0] ^= 1  # one place is hidden in part
+    found = []
+    for hidden in (0.0, poison):
+        denoiser = NetDenoiser(net(*blocks), MEAN)
+        D = denoiser(torch.where(shown.bool(), y, hidden), torch.tensor([0.3, 3.0]), shown=shown, pts_seconds=times(B, T))
+        (D**2).mean().backward()
+        found.append([D.detach(), *(p.grad for p in denoiser.parameters())])
+    for clean, poisoned in zip(*found, strict=True):
+        assert torch.isfinite(poisoned).all()
+        assert torch.equal(clean, poisoned)
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+def test_a_place_with_nothing_shown_never_influences_another(blocks: tuple[str, ...]) -> None:
+    B, T, H, W = 2, 5, 4, 6
+    shown, y = hidden_places(B, T, H, W), random(B, T, 3, H, W)
+    elsewhere = shown.bool().expand_as(y)
+    found = []
+    # The content of hidden places goes into the net itself, past the denoiser that would have emptied them.
+    for seed in (1, 2):
+        made = net(*blocks)
+        given = torch.where(elsewhere, y, random(B, T, 3, H, W, seed=seed))
+        out = made(given, torch.tensor([0.3, 3.0]), shown=shown, pts_seconds=times(B, T))
+        (out[elsewhere] ** 2).mean().backward()
+        found.append([out.detach()[elsewhere], *(p.grad for p in made.parameters())])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_hiding_a_place_changes_what_others_make_of_it() -> None:
+    y, shown = random(1, 3, 3, 4, 4), torch.ones(1, 3, 1, 4, 4)
+    shown[:, 1, :, :2, :2] = 0
+    denoiser = NetDenoiser(net("space", "time"), MEAN)
+    all_shown, part_shown = (
+        denoiser(y, torch.ones(1), shown=s, pts_seconds=times(1, 3)) for s in (torch.ones_like(shown), shown)
+    )
+    assert (all_shown - part_shown)[:, :, :, 2:, 2:].abs().max() > 1e-3
+
+
+def test_no_mask_is_a_mask_that_shows_everything() -> None:
+    y, made = random(2, 5, 3, 4, 6), net("space", "time", "joint")
+    sigma = torch.tensor([0.1, 5.0])
+    without = made(y, sigma, pts_seconds=times(2, 5))
+    torch.testing.assert_close(made(y, sigma, shown=torch.ones(2, 5, 1, 4, 6), pts_seconds=times(2, 5)), without)
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+def test_a_clip_of_which_nothing_is_shown_gives_finite_video_and_gradient(blocks: tuple[str, ...]) -> None:
+    denoiser = NetDenoiser(net(*blocks), MEAN)
+    nothing = torch.zeros(1, 3, 1, 4, 4, dtype=torch.uint8)
+    D = denoiser(random(1, 3, 3, 4, 4), torch.ones(1), shown=nothing, pts_seconds=times(1, 3))
+    D.sum().backward()
+    assert torch.isfinite(D).all()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in denoiser.parameters())
+
+
+@pytest.mark.parametrize("blocks", [("time", "time"), ("joint",)], ids=str)
+def test_only_differences_of_time_matter_and_those_do(blocks: tuple[str, ...]) -> None:
+    y, sigma, made = random(2, 6, 3, 4, 4), torch.tensor([0.1, 2.0]), net(*blocks)
+    out = made(y, sigma, pts_seconds=times(2, 6))
+    later = made(y, sigma, pts_seconds=times(2, 6) + torch.tensor([[5.0], [0.37]]))
+    torch.testing.assert_close(later, out, rtol=1e-3, atol=1e-4)
+    assert (made(y, sigma, pts_seconds=times(2, 6, fps=5.0)) - out).abs().max() > 1e-3
+
+
+def test_videos_of_a_batch_do_not_meet() -> None:
+    y, sigma, made = random(3, 4, 3, 4, 6), torch.tensor([0.05, 1.0, 30.0]), net("space", "time", "joint")
+    shown, pts_seconds = hidden_places(3, 4, 4, 6), times(3, 4) * torch.tensor([[1.0], [2.0], [0.5]])
+    out = made(y, sigma, shown=shown, pts_seconds=pts_seconds)
+    order = torch.tensor([2, 0, 1])
+    permuted = made(y[order], sigma[order], shown=shown[order], pts_seconds=pts_seconds[order])
+    torch.testing.assert_close(permuted, out[order])
+    alone = made(y[:1], sigma[:1], shown=shown[:1], pts_seconds=pts_seconds[:1])
+    torch.testing.assert_close(alone, out[:1])
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+def test_bfloat16_is_close_to_float32_and_float32_to_float64(blocks: tuple[str, ...]) -> None:
+    y, shown, sigma = random(2, 5, 3, 4, 6), hidden_places(2, 5, 4, 6), torch.tensor([0.3, 3.0])
+    made = net(*blocks)
+    in_64, in_32, in_16 = (
+        NetDenoiser(made, MEAN, precision=precision)(y, sigma, shown=shown, pts_seconds=times(2, 5))
+        for precision in (torch.float64, torch.float32, torch.bfloat16)
+    )
+    assert in_16.dtype == torch.float32
+    assert (in_32 - in_64).norm() < 1e-5 * (in_64 - in_64.mean()).norm()
+    assert (in_16 - in_64).norm() < 3e-2 * (in_64 - in_64.mean()).norm()
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+def test_every_parameter_is_learnt_from(blocks: tuple[str, ...]) -> None:
+    made = net(*blocks)
+    made(random(2, 5, 3, 4, 6), torch.tensor([0.3, 3.0]), pts_seconds=times(2, 5)).square().sum().backward()
+    assert [name for name, p in made.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_the_noise_level_and_the_place_in_the_frame_matter() -> None:
+    y, made = random(1, 2, 3, 4, 4), net("space", "time")
+    one, two = (made(y, torch.tensor([sigma]), pts_seconds=times(1, 2)) for sigma in (0.3, 0.6))
+    assert (one - two).abs().max() > 1e-3
+    places = made(torch.zeros(1, 1, 3, 4, 4), torch.ones(1), pts_seconds=times(1, 1))
+    assert (places[..., :2, :2] - places[..., 2:, 2:]).abs().max() > 1e-3
+
+
+def test_at_a_frame_rate_frames_are_evenly_spaced_from_0() -> None:
+    seen: list[Tensor] = []
+
+    def denoiser(y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        assert shown is None
+        seen.append(pts_seconds)
+        return y
+
+    at_frame_rate(denoiser, 4.0)(random(2, 3, 3, 2, 2), torch.ones(2))
+    assert seen[0].tolist() == [[0, 0.25, 0.5]] * 2

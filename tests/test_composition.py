@@ -1,0 +1,314 @@
+"""Compositions against exact answers: linear denoisers applied by hand, and Gaussian videos whose denoiser is known."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidboot.composition import (
+    READ_FRAMES,
+    Noisy,
+    Passing,
+    Plan,
+    Stream,
+    back_projection,
+    counted,
+    in_memory,
+    joined,
+    only_band,
+    plain_sum,
+    refined,
+    restricted,
+    tapered,
+    whole,
+    windowed,
+)
+from vidboot.denoiser import Denoise
+from vidboot.nets.gate import ViewGate
+from vidboot.noise import expand
+from vidboot.views import BandView, LowRes, TimeMean
+
+PLANS = {"tapered": tapered, "counted": counted}
+FRAMES_LENGTH_OVERLAP = [
+    (13, 5, 3),
+    (1, 5, 3),
+    (5, 5, 3),
+    (6, 5, 3),
+    (12, 5, 4),
+    (16, 4, 2),
+    (17, 8, 4),
+    (63, 8, 7),
+    (130, 64, 32),
+    (7, 2, 1),
+    (9, 3, 0),
+    (5, 1, 0),
+]
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def linear(frames_seed: int = 0) -> Denoise:
+    """A denoiser that mixes the frames of a clip by random weights of its length, more so at low sigma."""
+
+    def denoise(y: Tensor, sigma: Tensor) -> Tensor:
+        mix = random(y.shape[1], y.shape[1], seed=frames_seed + y.shape[1]).to(y)
+        return torch.einsum("st,bt...->bs...", mix, y) / expand(1 + sigma, y)
+
+    return denoise
+
+
+def by_hand(denoise: Denoise, plan: Plan, y: Tensor, sigma: Tensor) -> Tensor:
+    D = torch.zeros_like(y)
+    for piece in plan(y.shape[1]):
+        D[:, piece.start : piece.stop] += piece.weight.view(-1, 1, 1, 1) * denoise(y[:, piece.start : piece.stop], sigma)
+    return D
+
+
+@pytest.mark.parametrize("kind", PLANS)
+@pytest.mark.parametrize(("frames", "length", "overlap"), FRAMES_LENGTH_OVERLAP)
+def test_a_plan_counts_every_frame_once(kind: str, frames: int, length: int, overlap: int) -> None:
+    pieces = PLANS[kind](length, overlap)(frames)
+    total = torch.zeros(frames, dtype=torch.float64)
+    for piece in pieces:
+        assert 0 <= piece.start < piece.stop <= frames
+        assert len(piece.weight) <= length
+        total[piece.start : piece.stop] += piece.weight
+    torch.testing.assert_close(total, torch.ones(frames, dtype=torch.float64), rtol=0, atol=1e-12)
+    assert [piece.start for piece in pieces] == sorted(piece.start for piece in pieces)
+    windows = [piece for piece in pieces if piece.weight.min() > 0]
+    assert windows[-1].stop == frames, "the last window is anchored at the end"
+    assert all(len(window.weight) == min(length, frames) for window in windows)
+
+
+def test_windows_of_5_that_share_3_of_13_frames_start_every_2_frames() -> None:
+    assert [piece.start for piece in tapered(5, 3)(13)] == [0, 2, 4, 6, 8]
+    assert [(piece.start, piece.weight.tolist()) for piece in counted(3, 1)(6) if piece.weight[0] < 0] == [
+        (2, [-1.0]),
+        (3, [-1.0, -1.0]),
+    ]
+
+
+@pytest.mark.parametrize(("length", "overlap"), [(5, 5), (5, 6), (4, -1)])
+def test_an_overlap_that_is_no_overlap_is_refused(length: int, overlap: int) -> None:
+    with pytest.raises(ValueError, match="overlap"):
+        tapered(length, overlap)(20)
+
+
+@pytest.mark.parametrize("kind", PLANS)
+@pytest.mark.parametrize("clips_per_call", [1, 3, 8])
+@pytest.mark.parametrize(("frames", "length", "overlap"), FRAMES_LENGTH_OVERLAP[:9])
+def test_the_stream_is_the_weighted_sum_of_its_clips(
+    kind: str, clips_per_call: int, frames: int, length: int, overlap: int
+) -> None:
+    plan, y, sigma = PLANS[kind](length, overlap), random(2, frames, 1, 2, 3), torch.tensor([0.3, 2.0])
+    stream = windowed(linear(), plan, clips_per_call=clips_per_call)
+    torch.testing.assert_close(whole(stream)(y, sigma), by_hand(linear(), plan, y, sigma))
+
+
+@pytest.mark.parametrize("kind", PLANS)
+@pytest.mark.parametrize("frames", [1, 4, 16])
+def test_one_window_over_everything_is_the_net_bit_for_bit(kind: str, frames: int) -> None:
+    y, sigma = random(2, frames, 3, 4, 4).float(), torch.tensor([0.1, 5.0])
+    net = torch.nn.Conv3d(3, 3, 3, padding=1)
+
+    def denoise(y: Tensor, sigma: Tensor) -> Tensor:
+        return net(y.transpose(1, 2)).transpose(1, 2) * expand(1 / (1 + sigma), y)
+
+    assert torch.equal(whole(windowed(denoise, PLANS[kind](16, 8)))(y, sigma), denoise(y, sigma))
+
+
+def streams() -> dict[str, Stream]:
+    clips = windowed(linear(), tapered(5, 3), clips_per_call=2)
+    composed = joined(clips, LowRes(2), windowed(linear(1), tapered(12, 6), clips_per_call=2))
+    coarse = joined(windowed(linear(1), tapered(12, 6)), TimeMean(4), windowed(linear(2), tapered(3, 2)))
+    return {
+        "clips": clips,
+        "low-res": only_band(LowRes(2), windowed(linear(1), tapered(12, 6), clips_per_call=2)),
+        "joined": composed,
+        "two levels": joined(clips, LowRes(2), coarse),
+        "refined": refined(composed, lambda y, D, sigma: y - D, tapered(8, 4)),
+    }
+
+
+@pytest.mark.parametrize("name", streams())
+def test_what_a_composition_holds_does_not_grow_with_the_video(name: str) -> None:
+    def largest(frames: int) -> tuple[int, int]:
+        read, y = [0], random(1, frames, 1, 2, 2)
+
+        def recorded(first: int, last: int) -> Tensor:
+            assert 0 <= first < last <= frames
+            read.append(last - first)
+            return y[:, first:last]
+
+        parts = [part.shape[1] for part in streams()[name](Noisy(frames, recorded), torch.ones(1))]
+        assert sum(parts) == frames
+        return max(read), max(parts)
+
+    assert largest(240) == largest(120)
+    assert max(largest(240)) <= 16
+
+
+def test_windows_are_read_one_by_one_and_views_a_few_frames_at_a_time() -> None:
+    reads: list[tuple[int, int]] = []
+    y = random(1, 64, 1, 4, 4)
+
+    def recorded(first: int, last: int) -> Tensor:
+        reads.append((first, last))
+        return y[:, first:last]
+
+    list(windowed(linear(), tapered(5, 3))(Noisy(64, recorded), torch.ones(1)))
+    assert [first for first, _ in reads] == sorted(first for first, _ in reads)
+    assert {last - first for first, last in reads} == {5}
+    for view in (LowRes(2), TimeMean(4), TimeMean(32)):
+        reads.clear()
+        low = restricted(view, Noisy(64, recorded))
+        assert torch.equal(low.read(0, low.frames), view.restrict(y))
+        assert max(last - first for first, last in reads) <= max(READ_FRAMES, view.group)
+
+
+def test_a_stream_that_passed_cannot_be_read_again() -> None:
+    y = random(1, 10, 1, 1, 1)
+    passing = Passing(iter(y.split(3, 1)))
+    assert torch.equal(passing.read(0, 4), y[:, :4])
+    assert torch.equal(passing.read(2, 9), y[:, 2:9])
+    assert torch.equal(passing.read(8, 10), y[:, 8:])
+    with pytest.raises(AssertionError, match="frame 7 has passed"):
+        passing.read(7, 8)
+
+
+@pytest.mark.parametrize("view", [LowRes(2), TimeMean(4)], ids=repr)
+def test_joining_replaces_the_band_and_keeps_the_detail(view: BandView) -> None:
+    y, sigma = random(2, 24, 1, 4, 4), torch.tensor([0.4, 3.0])
+    inner, band = windowed(linear(), tapered(5, 3)), windowed(linear(1), tapered(6, 3))
+    D = whole(joined(inner, view, band))(y, sigma)
+    D_inner, D_band = whole(inner)(y, sigma), whole(band)(view.restrict(y), view.gain * sigma)
+    torch.testing.assert_close(view.restrict(D), D_band)
+    torch.testing.assert_close(D, D_inner + view.lift(D_band - view.restrict(D_inner)))
+    torch.testing.assert_close(whole(only_band(view, band))(y, sigma), view.lift(D_band))
+
+
+def test_a_length_that_the_group_does_not_divide_is_refused_by_a_join() -> None:
+    stream = joined(windowed(linear(), tapered(5, 3)), TimeMean(4), windowed(linear(), tapered(5, 3)))
+    with pytest.raises(ValueError, match="22 frames are not divisible"):
+        whole(stream)(random(1, 22, 1, 1, 1), torch.ones(1))
+
+
+def test_a_zero_residual_changes_nothing() -> None:
+    y, sigma = random(2, 23, 1, 4, 4), torch.tensor([0.4, 3.0])
+    inner = windowed(linear(), tapered(5, 3))
+    nothing: Callable[[Tensor, Tensor, Tensor], Tensor] = lambda y, D, sigma: torch.zeros_like(D)  # noqa: E731
+    D = whole(inner)(y, sigma)
+    torch.testing.assert_close(whole(refined(inner, nothing, tapered(8, 4)))(y, sigma), D, rtol=1e-14, atol=1e-14)
+    assert torch.equal(whole(refined(inner, nothing, tapered(23, 12)))(y, sigma), D)
+
+
+def test_a_residual_sees_the_noisy_and_the_denoised_frames_of_its_window() -> None:
+    y, sigma = random(1, 14, 2, 2, 2), torch.tensor([0.7])
+    inner, plan = windowed(linear(), tapered(5, 3)), tapered(6, 3)
+    D = whole(refined(inner, lambda y, D, sigma: linear(3)(y, sigma) - D**2, plan))(y, sigma)
+    D_views = whole(inner)(y, sigma)
+    R = by_hand(linear(3), plan, y, sigma) - by_hand(lambda D, sigma: D**2, plan, D_views, sigma)
+    torch.testing.assert_close(D, D_views + R)
+
+
+def test_a_fresh_gate_is_back_projection_bit_for_bit() -> None:
+    y, sigma = random(2, 16, 3, 4, 4).float(), torch.tensor([0.4, 30.0])
+    inner, band = windowed(linear(), tapered(5, 3)), windowed(linear(1), tapered(16, 8))
+    gate = ViewGate(torch.tensor([0.1, -0.2, 0.3]))
+    expected = whole(joined(inner, LowRes(2), band, back_projection))(y, sigma)
+    assert torch.equal(whole(joined(inner, LowRes(2), band, gate))(y, sigma), expected)
+
+
+# Gaussian videos of 16 frames of 4 x 4: C = sum over k of S_k F_k ⊗ R_k, slow where smooth, with a part that never fades.
+FRAMES, SIDE = 16, 4
+
+
+@cache
+def covariance(*, stationary: bool) -> Tensor:
+    """Of pixels ordered [T, H, W]; stationary in time, and in space if asked for: else F_k are random directions."""
+    k = torch.fft.fftfreq(SIDE, dtype=torch.float64) * SIDE
+    ky, kx = (x.flatten() for x in torch.meshgrid(k, k, indexing="ij"))
+    norm = (kx**2 + ky**2).sqrt()
+    S = (0.7 + norm) ** -2.4
+    S = S / S.sum() * SIDE**2
+    rho = torch.where(norm <= 1, 0.4, 0.3).double()[:, None, None]
+    t = torch.arange(FRAMES, dtype=torch.float64)
+    lag = (t[:, None] - t).abs() / (6 / (0.5 + norm))[:, None, None]
+    R = (1 - rho) * torch.exp(-lag) + rho  # [k, T, T]
+    at = torch.arange(SIDE, dtype=torch.float64)
+    y, x = (z.flatten() for z in torch.meshgrid(at, at, indexing="ij"))
+    phase = 2 * torch.pi / SIDE * (ky[:, None] * y + kx[:, None] * x)
+    waves = torch.stack([phase.cos(), phase.sin()], 1) / SIDE  # [k, 2, pixels]
+    if not stationary:
+        waves = torch.linalg.qr(random(SIDE**2, SIDE**2)).Q[:, None]
+    F = torch.einsum("kip,kiq->kpq", waves, waves)
+    return torch.einsum("k,kpq,kst->sptq", S, F, R).reshape(FRAMES * SIDE**2, -1)
+
+
+def gaussian(C: Tensor) -> Denoise:
+    """The exact denoiser of a Gaussian video, or, as it is stationary in time, of any shorter clip of it."""
+
+    def denoise(y: Tensor, sigma: Tensor) -> Tensor:
+        n = y[0].numel()
+        noisy = C[:n, :n] + sigma[0].double() ** 2 * torch.eye(n, dtype=C.dtype)
+        return (y.flatten(1) @ torch.linalg.solve(noisy, C[:n, :n])).view_as(y)
+
+    return denoise
+
+
+def matrix(denoise: Denoise, sigma: float, side: int = SIDE) -> Tensor:
+    """A linear denoiser as a matrix, found by denoising every basis vector."""
+    n = FRAMES * side**2
+    basis = torch.eye(n, dtype=torch.float64).view(n, FRAMES, 1, side, side)
+    return denoise(basis, torch.full((n,), sigma, dtype=torch.float64)).flatten(1).T
+
+
+def compositions(*, stationary: bool) -> dict[str, Stream]:
+    C, view = covariance(stationary=stationary), LowRes(2)
+    A = matrix(lambda y, sigma: view.restrict(y), 1.0)
+    clips = windowed(gaussian(C), counted(4, 2))
+    low = windowed(gaussian(A @ C @ A.T), tapered(FRAMES, 8))
+    low_clips = windowed(gaussian(A @ C @ A.T), counted(4, 2))
+
+    def count_regions(view: BandView, y: Tensor, D_inner: Tensor, D_band: Tensor, sigma: Tensor) -> Tensor:
+        return D_inner + view.lift(D_band - whole(low_clips)(view.restrict(y), view.gain * sigma))
+
+    return {
+        "clips": clips,
+        "plain sum": plain_sum(clips, view, low),
+        "back-projection": joined(clips, view, low),
+        "region graph": joined(lambda y, sigma: iter([whole(clips)(y.read(0, FRAMES), sigma)]), view, low, count_regions),
+    }
+
+
+def excess(stream: Stream, sigma: float, *, stationary: bool) -> float:
+    """(error - least possible error) / least possible error, exactly."""
+    C = covariance(stationary=stationary)
+    noisy = C + sigma**2 * torch.eye(len(C), dtype=C.dtype)
+    best = torch.linalg.solve(noisy, C).T
+    miss = matrix(whole(stream), sigma) - best
+    return ((miss @ noisy @ miss.T).trace() / (C - best @ C).trace()).item()
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.35, 1.0, 3.0])
+def test_back_projection_is_the_region_graph_where_pooling_commutes_with_the_covariance(sigma: float) -> None:
+    by_name = compositions(stationary=True)
+    W, regions = (matrix(whole(by_name[name]), sigma) for name in ("back-projection", "region graph"))
+    assert (W - regions).norm() <= 1e-10 * regions.norm()
+
+
+def test_back_projection_is_not_the_region_graph_elsewhere() -> None:
+    by_name = compositions(stationary=False)
+    W, regions = (matrix(whole(by_name[name]), 1.0) for name in ("back-projection", "region graph"))
+    assert (W - regions).norm() > 1e-3 * regions.norm()
+
+
+def test_the_long_low_res_track_helps_and_a_plain_sum_ruins() -> None:
+    for sigma in (1.0, 3.0, 10.0):
+        error = {name: excess(stream, sigma, stationary=True) for name, stream in compositions(stationary=True).items()}
+        assert error["back-projection"] < 0.75 * error["clips"]
+        assert error["plain sum"] > 5 * error["clips"]

@@ -1,0 +1,153 @@
+"""The loss counts the pixels we can trust, those hidden from the net included, and nothing else."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidboot.denoiser import SIGMA_DATA, NetDenoiser
+from vidboot.losses import MAX_WEIGHT, Batch, held_out_losses, loss_weight, squared_error, view_loss
+from vidboot.noise import expand
+
+B, T, H, W = 3, 4, 4, 6
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def pixels(share: float, seed: int) -> Tensor:
+    return (torch.rand(B, T, 1, H, W, generator=torch.Generator().manual_seed(seed)) < share).to(torch.uint8)
+
+
+def batch_of(video: Tensor, visible: Tensor | None = None, shown: Tensor | None = None) -> Batch:
+    return Batch(video, torch.arange(T).expand(len(video), T) / 8, visible, visible if shown is None else shown)
+
+
+class Mix(torch.nn.Module):
+    """A net with one weight per pair of pixels, so that every pixel it is given could reach every other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        n = T * 3 * H * W
+        self.weight = torch.nn.Parameter(random(n, n, seed=5) / n**0.5)
+
+    def forward(self, y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        return (y.flatten(1) @ self.weight).view_as(y)
+
+
+def test_the_error_is_the_mean_over_each_clips_visible_pixels() -> None:
+    video, noise, visible = random(B, T, 3, H, W), random(B, T, 3, H, W, seed=1), pixels(0.5, 2)
+    sigma = torch.tensor([0.1, 1.0, 9.0])
+    denoiser = NetDenoiser(Mix(), torch.zeros(3))
+    batch = batch_of(video, visible)
+    D = denoiser(video + expand(sigma, video) * noise, sigma, shown=visible, pts_seconds=batch.pts_seconds)
+    for i, error in enumerate(squared_error(denoiser, batch, sigma, noise)):
+        trusted = visible[i].bool().expand_as(video[i])
+        torch.testing.assert_close(error, (D[i] - video[i])[trusted].square().mean())
+
+
+def test_a_mask_that_hides_nothing_changes_nothing() -> None:
+    video, noise, sigma = random(B, T, 3, H, W), random(B, T, 3, H, W, seed=1), torch.tensor([0.1, 1.0, 9.0])
+    denoiser = NetDenoiser(Mix(), torch.zeros(3))
+    everything = torch.ones(B, T, 1, H, W, dtype=torch.uint8)
+    torch.testing.assert_close(
+        view_loss(denoiser, batch_of(video, everything), sigma, noise),
+        view_loss(denoiser, batch_of(video), sigma, noise),
+    )
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), 1e30])
+def test_what_is_under_the_mask_reaches_neither_loss_nor_gradient(poison: float) -> None:
+    noise, visible = random(B, T, 3, H, W, seed=1), pixels(0.5, 2)
+    sigma, clean = torch.tensor([0.1, 1.0, 9.0]), random(B, T, 3, H, W)
+    found = []
+    for hidden in (0.0, poison):
+        denoiser = NetDenoiser(Mix(), torch.zeros(3))
+        video = torch.where(visible.bool(), clean, hidden)
+        loss = view_loss(denoiser, batch_of(video, visible), sigma, noise)
+        loss.backward()
+        found.append((loss.detach(), denoiser.net.weight.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.isfinite(found[1][1]).all()
+    assert torch.equal(found[0][1], found[1][1])
+
+
+def test_pixels_hidden_from_the_net_are_counted_and_not_given() -> None:
+    video, noise, visible = random(B, T, 3, H, W), random(B, T, 3, H, W, seed=1), pixels(0.7, 2)
+    shown = visible * pixels(0.5, 3)
+    given: list[Tensor] = []
+
+    def nothing(y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        assert shown is not None
+        given.append(shown)
+        return torch.zeros_like(y)
+
+    errors = squared_error(nothing, batch_of(video, visible, shown), torch.ones(B), noise)
+    assert given[0] is shown
+    for i, error in enumerate(errors):
+        torch.testing.assert_close(error, video[i][visible[i].bool().expand_as(video[i])].square().mean())
+
+    denoiser = NetDenoiser(Mix(), torch.zeros(3))
+    batch, other = batch_of(video, visible, shown), batch_of(torch.where(shown.bool(), video, 7), visible, shown)
+    y, z = (b.video + noise for b in (batch, other))
+    for b in (batch, other):
+        assert b.shown is not None
+    D = [denoiser(x, torch.ones(B), shown=shown, pts_seconds=batch.pts_seconds) for x in (y, z)]
+    assert torch.equal(*D)
+
+
+def test_a_clip_that_shows_nothing_is_left_out() -> None:
+    video, noise, sigma = random(B, T, 3, H, W), random(B, T, 3, H, W, seed=1), torch.tensor([0.3, 1.0, 2.0])
+    visible = pixels(0.5, 2)
+    visible[1] = 0
+    denoiser = NetDenoiser(Mix(), torch.zeros(3))
+    error = loss_weight(sigma) * squared_error(denoiser, batch_of(video, visible), sigma, noise)
+    loss = view_loss(denoiser, batch_of(video, visible), sigma, noise)
+    torch.testing.assert_close(loss, (error[0] + error[2]) / 2)
+    assert view_loss(denoiser, batch_of(video, visible * 0), sigma, noise) == 0
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 4.0])
+def test_the_exact_denoiser_of_white_video_has_the_least_possible_error(sigma: float) -> None:
+    s = 0.3
+    # Two orthogonal patterns stand for video and noise: their mean squares are exact, and nothing else enters.
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    video = (s * signs.view(1, 2, 1, 1, 1)).expand(1, 2, 3, 2, 2)
+    noise = signs.view(1, 1, 1, 1, 2).expand_as(video)
+
+    def shrink(by: float) -> Tensor:
+        def denoiser(y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+            return by * y
+
+        levels = torch.full((1,), sigma, dtype=torch.float64)
+        return squared_error(denoiser, Batch(video, torch.zeros(1, 2)), levels, noise)
+
+    best = s**2 / (s**2 + sigma**2)
+    assert shrink(best).item() == pytest.approx(s**2 * sigma**2 / (s**2 + sigma**2))
+    assert shrink(best).item() < min(shrink(best * 1.01).item(), shrink(best * 0.99).item())
+
+
+def test_the_weight_is_that_of_the_preconditioning_and_is_capped() -> None:
+    sigma = torch.logspace(-3, 2, 50, dtype=torch.float64)
+    weight = loss_weight(sigma)
+    expected = 1 / sigma**2 + 1 / SIGMA_DATA**2
+    assert weight.max() == MAX_WEIGHT
+    torch.testing.assert_close(weight[expected <= MAX_WEIGHT], expected[expected <= MAX_WEIGHT])
+
+
+def test_held_out_losses_are_the_same_each_time_and_weigh_every_clip_alike() -> None:
+    denoiser = NetDenoiser(Mix(), torch.zeros(3))
+    batches = [batch_of(random(n, T, 3, H, W, seed=n)) for n in (1, 3)]
+    losses = held_out_losses(denoiser, batches, (0.1, 1.0), seed=4)
+    assert losses == held_out_losses(denoiser, batches, (0.1, 1.0), seed=4)
+    assert losses != held_out_losses(denoiser, batches, (0.1, 1.0), seed=5)
+    alone = [held_out_losses(denoiser, batches[:1], (0.1, 1.0), seed=4)[level] for level in (0, 1)]
+    three = [4 / 3 * all_four - 1 / 3 * one for all_four, one in zip(losses, alone, strict=True)]
+    assert all(loss > 0 for loss in three)
+
+
+def test_moving_a_batch_keeps_what_it_lacks_lacking() -> None:
+    batch = batch_of(random(B, T, 3, H, W)).to("meta")
+    assert batch.video.device.type == batch.pts_seconds.device.type == "meta"
+    assert batch.visible is None
+    assert batch.shown is None

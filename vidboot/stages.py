@@ -1,0 +1,145 @@
+"""The stages of a training: what each view's net and each gate is trained on, and with what loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import imageio.v3 as iio
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidboot.build import Model, gate_stage
+from vidboot.composition import Join, whole
+from vidboot.config import Config
+from vidboot.data.clips import Pool
+from vidboot.denoiser import Denoise, Denoiser, NetDenoiser
+from vidboot.fit import BANDS, Loss, Report, Stage, StageConfig, fit
+from vidboot.losses import Batch, held_out_losses, loss_weight, view_loss
+from vidboot.nets.residual import Residual
+from vidboot.noise import expand
+from vidboot.run import Run
+from vidboot.sampler import heun
+from vidboot.training_data import TrainingData
+
+HELD_OUT_CLIPS = 16
+"""Clips that the held-out loss of a view is measured on."""
+STRIP_ROWS, STRIP_FRAMES, STRIP_LEVELS = 4, 16, 8
+"""Size of a strip of samples, and the noise levels it is sampled with."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run being trained."""
+
+    run: Run
+    config: Config
+    data: TrainingData
+    report: Report
+
+    def fit_view(
+        self, name: str, config: StageConfig, model: NetDenoiser, pool: Pool, held_out: Pool | None = None
+    ) -> nn.Module:
+        """Train a net on the clips of one view."""
+        device = model.mean.device
+        measured = list(held_out.fixed(config.batch, most=HELD_OUT_CLIPS)) if held_out else []
+        measured = [batch.to(device) for batch in measured]
+
+        def loss_on_held_out(net: nn.Module) -> list[float]:
+            return held_out_losses(_as_denoiser(net), measured, BANDS, seed=self.config.seed)
+
+        stage = Stage(
+            name=name,
+            config=config,
+            model=model,
+            loss=lambda net: partial(view_loss, _as_denoiser(net)),
+            batch=lambda step: pool.batch(config.batch, seed=self.config.seed, stage=name, step=step),
+            held_out=loss_on_held_out if measured else None,
+            sample=partial(self._strip, name, pool),
+            seed=self.config.seed,
+            device=device,
+        )
+        return fit(stage, self.run, self.report)
+
+    def fit_gate(self, level: int, config: StageConfig, pool: Pool) -> None:
+        """Fit the gate that joins what is below a level with it, all nets held fixed, on clips as long as can be."""
+        if not (config.steps and pool.longest):
+            return
+        model, name, frames = Model(self.run), gate_stage(level), pool.longest
+
+        def joined_by(gate: Join) -> Denoiser:
+            stream = (
+                model.composition(frames, join=gate)
+                if level == 0
+                else model.low_res_stream(frames, level=level - 1, join=gate)
+            )
+            return _evenly_timed(whole(stream))
+
+        stage = Stage(
+            name=name,
+            config=config,
+            model=model.parts.gate(),
+            loss=lambda gate: partial(view_loss, joined_by(gate)),
+            batch=lambda step: pool.batch(config.batch, seed=self.config.seed, stage=name, step=step),
+            seed=self.config.seed,
+            device=model.device,
+        )
+        fit(stage, self.run, self.report)
+
+    def fit_residual(self, name: str, pool: Pool) -> Residual:
+        """Train a residual over the frozen composition."""
+        model, config = Model(self.run), self.config.residual
+        D_views = whole(model.composition(pool.longest))
+        stage = Stage(
+            name=name,
+            config=config.train,
+            model=model.parts.residual(model.clip()).requires_grad_(True),
+            loss=lambda residual: residual_loss(residual, D_views, penalty=config.penalty),
+            batch=lambda step: pool.batch(config.train.batch, seed=self.config.seed, stage=name, step=step),
+            seed=self.config.seed,
+            device=model.device,
+        )
+        residual = fit(stage, self.run, self.report)
+        assert isinstance(residual, Residual)
+        return residual
+
+    def _strip(self, name: str, pool: Pool, net: nn.Module, step: int) -> None:
+        """Leave a picture of sampled clips, one a row, as samples/STAGE-STEP.png."""
+        assert isinstance(net, NetDenoiser)
+        like = pool.batch(STRIP_ROWS, seed=self.config.seed, stage="strip", step=0).to(net.mean.device)
+        noise = torch.randn(like.video.shape, generator=torch.Generator().manual_seed(self.config.seed))
+        sigmas = self.config.sampler.model_copy(update={"levels": STRIP_LEVELS}).sigmas()
+
+        @torch.no_grad()
+        def denoise(y: Tensor, sigma: Tensor) -> Tensor:
+            return net(y, sigma, pts_seconds=like.pts_seconds)
+
+        video = heun(denoise, net.mean + sigmas[0].item() * noise.to(like.video), sigmas).cpu()
+        strip = video[:, :: max(1, video.shape[1] // STRIP_FRAMES)].clamp(-1, 1).add(1).mul(127.5).round().byte()
+        folder = self.run.path / "samples"
+        folder.mkdir(exist_ok=True)
+        iio.imwrite(folder / f"{name}-{step:06}.png", rearrange(strip, "B T C H W -> (B H) (T W) C").numpy())
+
+
+def residual_loss(residual: nn.Module, D_views: Denoise, *, penalty: float) -> Loss:
+    """Squared error of D_views + R, and a penalty on R: what is not there to be learnt costs more than it gains."""
+
+    def loss(batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
+        y = batch.video + expand(sigma, batch.video) * noise
+        with torch.no_grad():
+            D_y = D_views(y, sigma)
+        R = residual(y, D_y, sigma)
+        error = (D_y + R - batch.video) ** 2 + penalty * R**2
+        return (loss_weight(sigma) * error.mean((1, 2, 3, 4))).mean()
+
+    return loss
+
+
+def _as_denoiser(net: nn.Module) -> Denoiser:
+    return net  # type: ignore[return-value] - the forward of a NetDenoiser is a Denoiser
+
+
+def _evenly_timed(denoise: Denoise) -> Denoiser:
+    """Compositions know evenly spaced frames, all of them shown."""
+    return lambda y, sigma, *, shown=None, pts_seconds: denoise(y, sigma)
