@@ -41,7 +41,7 @@ def make_run(path: Path, side: int, width: int, levels: int) -> None:
             "precision": "float32",
             "device": "cpu",
             "video": {"frames": 64, "height": side, "width": side},
-            "low_res": {"factor": side // 8, "levels": 1, "net": {**net, "blocks": ["time", "time"]}},
+            "low_res": {"factor": side // 8, "levels": 1, "net": {**net, "blocks": ["time"]}},
             "clip": {"net": {**net, "blocks": ["space", "time"]}},
             "sampler": {"levels": levels},
         }

@@ -3,9 +3,9 @@
 A tiny procedural folder is trained on twice, undisturbed: if those two differ, so will killed runs, whatever resuming
 does. Then, ``--kills`` times: the same training begins in a fresh run directory, is killed (SIGKILL, the whole process
 group) at a moment drawn uniformly from the time an undisturbed one takes, and is run again to its end. Every
-``weights.safetensors`` must equal that of the first run byte for byte. A checkpoint is written after every step, so that
-kills hit the writing of checkpoints too. The working folder (scan and cache) is shared unless ``--fresh-work``; then kills
-may hit the scan and the cache as well.
+``weights.safetensors`` must equal that of the first run byte for byte. A checkpoint is written after every step, so
+that kills hit the writing of checkpoints too. The working folder (scan and cache) is shared unless ``--fresh-work``;
+then kills may hit the scan and the cache as well.
 """
 
 from __future__ import annotations

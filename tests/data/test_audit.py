@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that are given to workers."""
     paths: list[str] = []
 
-    def spy(tasks: list[workers.Task], count: int):  # noqa: ANN202
+    def spy(tasks: list[workers.Task], count: int) -> Iterator[workers.Outcome]:
         paths.extend(task.arguments[1] for task in tasks)
         return workers_run(tasks, count)
 
@@ -236,6 +237,16 @@ def test_wrong_calls_are_value_errors_and_leave_no_trace(videos: Path, work: Pat
         scan(videos, videos / "work", TARGET)
     assert not work.exists()
     assert [path.name for path in videos.iterdir()] == ["a.mp4"]
+
+
+def test_files_are_not_known_without_their_shots(videos: Path, work: Path, decoded: list[str]) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    audit(videos, work)
+    written = contents(work)
+    (work / "shots.jsonl").unlink()
+    audit(videos, work)
+    assert len(decoded) == 2
+    assert contents(work) == written
 
 
 def test_a_working_folder_of_another_version_is_not_touched(videos: Path, work: Path) -> None:

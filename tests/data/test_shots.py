@@ -78,3 +78,10 @@ def test_shots_are_what_lies_between_cuts_and_blanks() -> None:
 def test_spans_include_both_ends() -> None:
     assert spans_where(np.array([True, True, False, True])) == [(0, 1), (3, 3)]
     assert spans_where(np.zeros(0, dtype=bool)) == []
+
+
+def test_a_thing_that_jumps_is_no_cut() -> None:
+    video = np.full((40, THUMBNAIL, THUMBNAIL), 60.0)
+    video[:20, 2:7, 2:7] = 240
+    video[20:, 9:14, 9:14] = 240
+    assert cuts(video) == []

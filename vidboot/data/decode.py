@@ -63,6 +63,7 @@ class Video:
         # One thread: damage is then reported with the packet that has it, and counts do not depend on the machine.
         self.stream.codec_context.thread_count = 1
         self.broken_packets = 0
+        self._geometries: dict[tuple[int, int, int], Geometry] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +85,10 @@ class Video:
 
     def geometry(self, picture: VideoFrame) -> Geometry:
         """Return how this picture is to be displayed."""
-        return Geometry(picture.width, picture.height, round(picture.rotation / 90) % 4, self.pixel_aspect)
+        key = picture.width, picture.height, round(picture.rotation / 90) % 4
+        if key not in self._geometries:
+            self._geometries[key] = Geometry(*key, self.pixel_aspect)
+        return self._geometries[key]
 
     def frames(self) -> Iterator[Decoded]:
         """Yield every frame that can be decoded, in the order of display.
@@ -167,7 +171,8 @@ class Resizer:
     def __init__(self, height: int, width: int) -> None:
         self.height = height
         self.width = width
-        self._graphs: dict[tuple[Geometry, str], av.filter.Graph] = {}
+        self._graph = av.filter.Graph()
+        self._graph_is_for: tuple[Geometry, str] | None = None
 
     def __call__(self, picture: VideoFrame, geometry: Geometry) -> np.ndarray:
         """Return the picture as uint8 RGB, [H, W, 3].
@@ -176,17 +181,16 @@ class Resizer:
             ValueError: the picture is smaller than the target.
         """
         key = (geometry, picture.format.name)
-        if key not in self._graphs:
-            self._graphs = {key: self._graph(picture, geometry)}
-        graph = self._graphs[key]
-        graph.push(picture)
-        shrunk = graph.pull()
+        if key != self._graph_is_for:
+            self._graph, self._graph_is_for = self._make_graph(picture, geometry), key
+        self._graph.push(picture)
+        shrunk = self._graph.pull()
         assert isinstance(shrunk, VideoFrame)
         upright = np.rot90(shrunk.to_ndarray(), geometry.quarter_turns)
         assert upright.shape == (self.height, self.width, 3)
         return upright
 
-    def _graph(self, picture: VideoFrame, geometry: Geometry) -> av.filter.Graph:
+    def _make_graph(self, picture: VideoFrame, geometry: Geometry) -> av.filter.Graph:
         x0, y0, x1, y1 = geometry.stored_box(center_crop_box(*geometry.size, self.height, self.width))
         turned = geometry.quarter_turns % 2
         width, height = (self.height, self.width) if turned else (self.width, self.height)
@@ -194,6 +198,7 @@ class Resizer:
             shown = "x".join(map(str, geometry.size))
             raise ValueError(f"a picture of {shown} (width x height) is too small for {self.width}x{self.height}")
         graph = av.filter.Graph()
+        graph.threads = 1  # for pictures this small, threads only wait for each other
         source = graph.add_buffer(
             width=picture.width,
             height=picture.height,

@@ -39,7 +39,8 @@ class Journal:
         self._known: dict[str, Scanned] = {}
         self._paths_of_size: dict[int, dict[str, str]] = {}
         self._appended: BinaryIO | None = None
-        self._written = read_files(work)
+        # Files are known together with their shots or not at all.
+        self._written = read_files(work) if (work / SHOTS).exists() else []
         self._load()
 
     def __enter__(self) -> Self:
@@ -77,7 +78,7 @@ class Journal:
 
     def finish(self, files: Sequence[FileRecord], shots: Sequence[Shot]) -> None:
         """Write files.jsonl and shots.jsonl, unless they say so already, and forget the journal."""
-        if list(files) != self._written or not (self._work / SHOTS).exists():
+        if list(files) != self._written:
             write_jsonl(self._work / SHOTS, shots)
             write_jsonl(self._work / FILES, files)
         if self._appended is not None:

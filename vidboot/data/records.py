@@ -136,13 +136,21 @@ def read_shots(work: Path) -> list[Shot]:
 
 
 def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
-    """Yield the objects of a file of JSON lines; a missing file has none, a last line cut short is left out."""
+    """Yield the objects of a file of JSON lines; a missing file has none, a last line cut short is left out.
+
+    Raises:
+        ValueError: another line is no JSON.
+    """
     if not path.exists():
         return
     with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.endswith("\n"):
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
                 yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number} of {path} is not JSON ({error.msg}): delete the file") from error
 
 
 def write_jsonl(path: Path, records: Iterable[FileRecord | Shot]) -> None:

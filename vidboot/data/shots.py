@@ -17,6 +17,7 @@ SHORTEST_SHOT_SECONDS = 0.25
 FLASH_SECONDS = 0.12
 NEIGHBOURHOOD_SECONDS = 0.5
 LEAST_CHANGE = 10.0  # mean change of brightness over a cut, in levels of 255
+CHANGED_CELLS = (0.3, 8)  # at least this share of the cells by at least so many levels: a jump of one thing is no cut
 MOST_CORRELATED = 0.85
 # A cut changes the picture this many times as much as the motion around it: to a new layout, to a similar one.
 OVER_MOTION = (3.0, 4.2)
@@ -44,6 +45,7 @@ def find_cuts(thumbnails: np.ndarray, pts_seconds: np.ndarray) -> np.ndarray:
     across = _least_distance_across(cells, reach, change)
     motion = _motion_around(change, max(2, round(NEIGHBOURHOOD_SECONDS / step)), reach)
     candidates = np.flatnonzero((across > LEAST_CHANGE) & (across > OVER_MOTION[0] * motion))
+    candidates = candidates[_changes_all_over(cells, candidates)]
     correlation = _correlation(cells, candidates)
     least = np.where(correlation < NEW_LAYOUT, *OVER_MOTION) * _motion_beside(change)[candidates]
     cuts = candidates[(across[candidates] > least) & (correlation < MOST_CORRELATED)]
@@ -124,6 +126,12 @@ def _motion_beside(change: np.ndarray) -> np.ndarray:
     padded = np.pad(change, 2)
     beside = np.stack([padded[offset : offset + len(change)] for offset in (0, 1, 3, 4)])
     return np.sort(beside, axis=0)[2]
+
+
+def _changes_all_over(cells: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    share, levels = CHANGED_CELLS
+    change = np.abs(cells[candidates].astype(np.int16) - cells[candidates - 1])
+    return (change >= levels).mean(axis=1) >= share
 
 
 def _correlation(cells: np.ndarray, candidates: np.ndarray) -> np.ndarray:

@@ -1,0 +1,262 @@
+"""Training goes on bit for bit wherever it was killed, and stops with a sentence where it cannot.
+
+Run as a program, this file trains in children that are killed: see ``train_in_children``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import vidboot.run
+from vidboot.denoiser import NetDenoiser
+from vidboot.fit import BANDS, Loss, NonFiniteLoss, Stage, StageConfig, fit
+from vidboot.losses import Batch, view_loss
+from vidboot.nets.factorized import FactorizedNet, NetConfig
+from vidboot.optim import OptimConfig, Optimizer
+from vidboot.run import Run, load_tensors, save_tensors
+
+STEPS = 6
+
+
+def net() -> NetDenoiser:
+    torch.manual_seed(0)
+    config = NetConfig(blocks=("space", "time"), width=8, heads=2, patch=2)
+    return NetDenoiser(FactorizedNet(config), torch.zeros(3))
+
+
+def batch(step: int) -> Batch:
+    video = torch.randn(2, 3, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+    return Batch(video.clamp(-1, 1), torch.arange(3).expand(2, 3) / 8, sources=["a.mp4", "b.mp4", "a.mp4"])
+
+
+def stage(*, loss: Callable[[nn.Module], Loss] | None = None, **config: Any) -> Stage:
+    def of_view(model: nn.Module) -> Loss:
+        assert isinstance(model, NetDenoiser)
+        return lambda batch, sigma, noise: view_loss(model, batch, sigma, noise)
+
+    settings = {"steps": STEPS, "batch": 2, "report_every": 2, "checkpoint_seconds": 0, "optim": {"warmup": 1}, **config}
+    return Stage(
+        name="clip",
+        config=StageConfig.model_validate(settings),
+        model=net(),
+        loss=loss or of_view,
+        batch=batch,
+        held_out=lambda average: [float(sum(p.double().sum() for p in average.parameters()))] * len(BANDS),
+    )
+
+
+def new_run(path: Path) -> Run:
+    return Run.create(path, {"config": {}})
+
+
+def train_in_children(folder: Path, runs: int) -> None:
+    """Train one run in peace and others under fire; print how often each was killed.
+
+    Each attempt is a child that kills itself at a random one of the calls and returns, into C as well, that the code
+    of vidboot.fit, run and optim makes: in the middle of a step, of writing a checkpoint, of a line of metrics.
+    """
+    torch.set_num_threads(1)
+    _in_child(folder / "peace", kill_at=None)
+    events = int((folder / "peace" / "events").read_text())
+    for number in range(runs):
+        path, rng, kills = folder / f"run{number}", random.Random(number), 0
+        new_run(path)
+        while not Run(path).done("clip"):
+            kills += _in_child(path, kill_at=rng.randrange(events // 2) if kills < 12 else None)
+        print(kills)
+
+
+def _in_child(path: Path, *, kill_at: int | None) -> bool:
+    """Train in a fork of this process; return whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            seen = 0
+
+            def count(frame: FrameType, event: str, argument: object) -> None:
+                nonlocal seen
+                if Path(frame.f_code.co_filename).name in ("fit.py", "run.py", "optim.py"):
+                    seen += 1
+                    if seen == kill_at:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            run = Run(path) if path.exists() else new_run(path)
+            made = stage()
+            sys.setprofile(count)
+            fit(made, run)
+            sys.setprofile(None)
+            (path / "events").write_text(str(seen))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "a child failed by itself"
+    return os.WIFSIGNALED(status)
+
+
+def test_a_training_killed_anywhere_and_resumed_ends_bit_for_bit_as_one_left_in_peace(tmp_path: Path) -> None:
+    command = [sys.executable, __file__, str(tmp_path), "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kills = [int(line) for line in done.stdout.split()]
+    assert len(kills) == 4
+    assert min(kills) >= 1
+    assert sum(kills) >= 8
+    peace = Run(tmp_path / "peace")
+    for number in range(4):
+        run = Run(tmp_path / f"run{number}")
+        assert run.weights("clip").read_bytes() == peace.weights("clip").read_bytes()
+        assert not run.checkpoint("clip").exists()
+        assert [row["step"] for row in run.metrics()] == [2, 4, 6]
+        assert [row["held_out_loss"] for row in run.metrics()] == [row["held_out_loss"] for row in peace.metrics()]
+
+
+def test_training_moves_the_weights_and_a_done_stage_is_only_loaded(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    average = fit(stage(), run)
+    changed = [name for name, p in average.named_parameters() if not torch.equal(p, net().get_parameter(name))]
+    assert "net.out.weight" in changed
+
+    def must_not_run(step: int) -> Batch:
+        raise AssertionError
+
+    again = stage()
+    object.__setattr__(again, "batch", must_not_run)
+    for name, value in fit(again, run).state_dict().items():
+        assert torch.equal(value, average.state_dict()[name])
+    assert [row["step"] for row in run.metrics()] == [2, 4, 6]
+
+
+def test_a_row_of_metrics_says_what_a_person_asks(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = []
+    fit(stage(), new_run(tmp_path / "run"), rows.append)
+    assert rows == Run(tmp_path / "run").metrics()
+    assert {"stage", "step", "steps", "train_loss", "held_out_loss", "held_out_bands", "eta_seconds"} <= rows[0].keys()
+    assert list(rows[0]["held_out_bands"]) == [str(sigma) for sigma in BANDS]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize("checkpoint_seconds", [0, 1000])
+def test_a_loss_that_is_not_finite_stops_with_step_files_and_checkpoint(
+    wrong: float, checkpoint_seconds: float, tmp_path: Path
+) -> None:
+    run = new_run(tmp_path / "run")
+
+    def fails_at_step_3(model: nn.Module) -> Loss:
+        steps = iter(range(STEPS))
+
+        def loss(batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
+            value = stage().loss(model)(batch, sigma, noise)
+            return value * wrong if next(steps) == 3 else value
+
+        return loss
+
+    with pytest.raises(NonFiniteLoss) as failed:
+        fit(stage(loss=fails_at_step_3, checkpoint_seconds=checkpoint_seconds), run)
+    sentence = str(failed.value)
+    assert f"stage clip, step 3: the loss is {wrong}" in sentence
+    assert "a.mp4, b.mp4" in sentence
+    if checkpoint_seconds:
+        assert "no checkpoint was written yet" in sentence
+    else:
+        assert str(run.checkpoint("clip")) in sentence
+        assert load_tensors(run.checkpoint("clip"))[1] == {"step": 3}
+    assert not run.done("clip")
+
+
+def test_a_save_that_fails_half_way_leaves_the_previous_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clip" / "checkpoint.safetensors"
+    save_tensors(path, {"a": torch.arange(3)}, step=1)
+
+    def half(tensors: object, file: Path, metadata: object) -> None:
+        file.write_bytes(b"half of a file")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vidboot.run, "save_file", half)
+    with pytest.raises(KeyboardInterrupt):
+        save_tensors(path, {"a": torch.arange(4)}, step=2)
+    tensors, facts = load_tensors(path)
+    assert tensors["a"].tolist() == [0, 1, 2]
+    assert facts == {"step": 1}
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 12])
+def test_a_line_of_metrics_cut_short_is_left_out(tmp_path: Path, cut: int) -> None:
+    run = new_run(tmp_path / "run")
+    for step in (1, 2):
+        run.log({"stage": "clip", "step": step, "held_out_bands": {"0.02": 1.0}})
+    path = run.path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert [row["step"] for row in run.metrics()] == [1]
+
+
+def test_only_what_will_be_written_again_is_forgotten(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    for name, step in (("clip", 1), ("low_res0", 2), ("clip", 2), ("clip", 3)):
+        run.log({"stage": name, "step": step})
+    run.forget("clip", 1)
+    assert [(row["stage"], row["step"]) for row in run.metrics()] == [("clip", 1), ("low_res0", 2)]
+
+
+def test_the_state_of_the_optimizer_survives_a_file(tmp_path: Path) -> None:
+    def steps(model: NetDenoiser, optimizer: Optimizer, first: int, last: int) -> None:
+        for step in range(first, last):
+            generator = torch.Generator().manual_seed(step)
+            for p in model.parameters():
+                p.grad = torch.randn(p.shape, generator=generator)
+            optimizer.step(step, 6)
+
+    config, whole, first_half, second_half = OptimConfig(warmup=1), net(), net(), net()
+    steps(whole, Optimizer(whole, config), 0, 6)
+    before = Optimizer(first_half, config)
+    steps(first_half, before, 0, 3)
+    save_tensors(tmp_path / "state", before.state())
+    second_half.load_state_dict(first_half.state_dict())
+    after = Optimizer(second_half, config)
+    after.load(load_tensors(tmp_path / "state")[0])
+    assert before.state().keys() == after.state().keys()
+    assert any(key.endswith("/momentum_buffer") for key in before.state()), "Muon has the matrices of the blocks"
+    assert any(key.endswith("/exp_avg") for key in before.state()), "AdamW has the rest"
+    steps(second_half, after, 3, 6)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second_half.parameters(), strict=True))
+
+
+def test_the_rates_rise_stay_and_fall_to_almost_nothing() -> None:
+    course = [OptimConfig(warmup=10, decay=0.4).course(step, 100) for step in range(100)]
+    assert course[0] == pytest.approx(1 / 11)
+    assert max(course) == 1
+    assert course[10:61] == [1.0] * 51
+    assert course[-1] == pytest.approx(1 / 40)
+    assert course[60:] == sorted(course[60:], reverse=True)
+
+
+def test_a_foreign_folder_is_no_place_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        new_run(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps({"schema": 2}))
+    with pytest.raises(ValueError, match="is a run of schema 2; this vidboot reads schema 1"):
+        Run(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match="is not valid JSON"):
+        Run(tmp_path)
+
+
+if __name__ == "__main__":
+    train_in_children(Path(sys.argv[1]), int(sys.argv[2]))
