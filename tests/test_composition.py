@@ -64,7 +64,9 @@ def linear(frames_seed: int = 0) -> Denoise:
 def by_hand(denoise: Denoise, plan: Plan, y: Tensor, sigma: Tensor) -> Tensor:
     D = torch.zeros_like(y)
     for piece in plan(y.shape[1]):
-        D[:, piece.start : piece.stop] += piece.weight.view(-1, 1, 1, 1) * denoise(y[:, piece.start : piece.stop], sigma)
+        D[:, piece.start : piece.stop] += piece.weight.view(-1, 1, 1, 1) * denoise(
+            y[:, piece.start : piece.stop], sigma
+        )
     return D
 
 
@@ -281,7 +283,9 @@ def compositions(*, stationary: bool) -> dict[str, Stream]:
         "clips": clips,
         "plain sum": plain_sum(clips, view, low),
         "back-projection": joined(clips, view, low),
-        "region graph": joined(lambda y, sigma: iter([whole(clips)(y.read(0, FRAMES), sigma)]), view, low, count_regions),
+        "region graph": joined(
+            lambda y, sigma: iter([whole(clips)(y.read(0, FRAMES), sigma)]), view, low, count_regions
+        ),
     }
 
 

@@ -47,7 +47,14 @@ def stage(*, loss: Callable[[nn.Module], Loss] | None = None, **config: Any) -> 
         assert isinstance(model, NetDenoiser)
         return lambda batch, sigma, noise: view_loss(model, batch, sigma, noise)
 
-    settings = {"steps": STEPS, "batch": 2, "report_every": 2, "checkpoint_seconds": 0, "optim": {"warmup": 1}, **config}
+    settings = {
+        "steps": STEPS,
+        "batch": 2,
+        "report_every": 2,
+        "checkpoint_seconds": 0,
+        "optim": {"warmup": 1},
+        **config,
+    }
     return Stage(
         name="clip",
         config=StageConfig.model_validate(settings),
@@ -69,14 +76,23 @@ def train_in_children(folder: Path, runs: int) -> None:
     of vidboot.fit, run and optim makes: in the middle of a step, of writing a checkpoint, of a line of metrics.
     """
     torch.set_num_threads(1)
+    _warm_up()
     _in_child(folder / "peace", kill_at=None)
     events = int((folder / "peace" / "events").read_text())
     for number in range(runs):
         path, rng, kills = folder / f"run{number}", random.Random(number), 0
         new_run(path)
         while not Run(path).done("clip"):
-            kills += _in_child(path, kill_at=rng.randrange(events // 2) if kills < 12 else None)
+            kills += _in_child(path, kill_at=rng.randrange(events // 2) if kills < 6 else None)
         print(kills)
+
+
+def _warm_up() -> None:
+    """Import what an optimizer's first step imports, once for all children; no gradient, whose threads no fork survives."""
+    model = net()
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    Optimizer(model, OptimConfig()).step(0, 1)
 
 
 def _in_child(path: Path, *, kill_at: int | None) -> bool:
@@ -108,18 +124,18 @@ def _in_child(path: Path, *, kill_at: int | None) -> bool:
 
 
 def test_a_training_killed_anywhere_and_resumed_ends_bit_for_bit_as_one_left_in_peace(tmp_path: Path) -> None:
-    command = [sys.executable, __file__, str(tmp_path), "4"]
+    command = [sys.executable, __file__, str(tmp_path), "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     kills = [int(line) for line in done.stdout.split()]
-    assert len(kills) == 4
+    assert len(kills) == 3
     assert min(kills) >= 1
-    assert sum(kills) >= 8
+    assert sum(kills) >= 6
     peace = Run(tmp_path / "peace")
-    for number in range(4):
+    for number in range(3):
         run = Run(tmp_path / f"run{number}")
         assert run.weights("clip").read_bytes() == peace.weights("clip").read_bytes()
-        assert not run.checkpoint("clip").exists()
+        assert {file.name for file in run.path.rglob(".*")} <= {".lock"}, "a kill left something for ever"
         assert [row["step"] for row in run.metrics()] == [2, 4, 6]
         assert [row["held_out_loss"] for row in run.metrics()] == [row["held_out_loss"] for row in peace.metrics()]
 
@@ -214,15 +230,18 @@ def test_only_what_will_be_written_again_is_forgotten(tmp_path: Path) -> None:
     assert [(row["stage"], row["step"]) for row in run.metrics()] == [("clip", 1), ("low_res0", 2)]
 
 
-def test_the_state_of_the_optimizer_survives_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+)
+def test_the_state_of_the_optimizer_survives_a_file(tmp_path: Path, device: str) -> None:
     def steps(model: NetDenoiser, optimizer: Optimizer, first: int, last: int) -> None:
         for step in range(first, last):
             generator = torch.Generator().manual_seed(step)
             for p in model.parameters():
-                p.grad = torch.randn(p.shape, generator=generator)
+                p.grad = torch.randn(p.shape, generator=generator).to(device)
             optimizer.step(step, 6)
 
-    config, whole, first_half, second_half = OptimConfig(warmup=1), net(), net(), net()
+    config, whole, first_half, second_half = OptimConfig(warmup=1), *(net().to(device) for _ in range(3))
     steps(whole, Optimizer(whole, config), 0, 6)
     before = Optimizer(first_half, config)
     steps(first_half, before, 0, 3)
@@ -250,6 +269,9 @@ def test_a_foreign_folder_is_no_place_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty and holds no run"):
         new_run(tmp_path)
+    (tmp_path / "run" / ".run.json.partial").parent.mkdir()
+    (tmp_path / "run" / ".run.json.partial").write_text("what a kill left")
+    assert new_run(tmp_path / "run").record["schema"] == 1
     (tmp_path / "run.json").write_text(json.dumps({"schema": 2}))
     with pytest.raises(ValueError, match="is a run of schema 2; this vidboot reads schema 1"):
         Run(tmp_path)

@@ -136,5 +136,3 @@ def test_a_disk_store_gives_back_what_was_written(frames: int, tmp_path: Path) -
     with pytest.raises(AssertionError, match="not all there"):
         store.read(frames - 1, frames + 1)
     store.close()
-
-

@@ -83,4 +83,6 @@ class Optimizer:
         for optimizer, named, _ in self._parts:
             for name, p in named:
                 prefix = f"{name}/"
-                optimizer.state[p] = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+                optimizer.state[p] = {
+                    k.removeprefix(prefix): v.to(p.device) for k, v in state.items() if k.startswith(prefix)
+                }

@@ -51,7 +51,7 @@ class Run:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(entry.name != ".lock" for entry in path.iterdir()):
+            if any(entry.name not in (".lock", ".run.json.partial") for entry in path.iterdir()):
                 raise ValueError(f"{path} is not empty and holds no run")
             write_text(path / "run.json", json.dumps({"schema": SCHEMA, **record}, indent=1))
         except OSError as error:
@@ -77,7 +77,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return []
-        return [json.loads(line) for line in path.read_text().split("\n") if line.endswith("}")]
+        return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
 
     def forget(self, stage: str, after_step: int) -> None:
         """Drop the stage's lines of ``metrics.jsonl`` after a step: they will be written again."""
@@ -108,7 +108,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it is synced and takes its place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # One name for all attempts: what a kill leaves is written over by the next, not kept for ever.
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary
         with open(temporary, "rb+") as file:

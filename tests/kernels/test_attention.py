@@ -182,9 +182,7 @@ def test_time_is_space_with_frames_and_places_exchanged() -> None:
 
 def test_q_and_k_are_normed_so_their_scale_does_not_matter() -> None:
     q, k, v = case(5, 7)
-    torch.testing.assert_close(
-        spatial_attention(100 * q, 10 * k, v), spatial_attention(q, k, v), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(spatial_attention(100 * q, 10 * k, v), spatial_attention(q, k, v), rtol=1e-4, atol=1e-4)
 
 
 def test_a_rotation_turns_and_keeps_length() -> None:

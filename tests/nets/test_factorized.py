@@ -68,7 +68,9 @@ def test_what_is_hidden_reaches_neither_video_nor_gradient(blocks: tuple[str, ..
     found = []
     for hidden in (0.0, poison):
         denoiser = NetDenoiser(net(*blocks), MEAN)
-        D = denoiser(torch.where(shown.bool(), y, hidden), torch.tensor([0.3, 3.0]), shown=shown, pts_seconds=times(B, T))
+        D = denoiser(
+            torch.where(shown.bool(), y, hidden), torch.tensor([0.3, 3.0]), shown=shown, pts_seconds=times(B, T)
+        )
         (D**2).mean().backward()
         found.append([D.detach(), *(p.grad for p in denoiser.parameters())])
     for clean, poisoned in zip(*found, strict=True):

@@ -1,0 +1,245 @@
+"""The command line end to end on a folder of seconds, and one sentence with the right exit code for what is wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from typer.testing import CliRunner
+
+from vidboot.__main__ import app
+from vidboot.data.encode import save_tiny
+from vidboot.synthetic import FolderSizes, write_folder
+
+SIZES = FolderSizes(
+    clips=4,
+    low_res=4,
+    full=2,
+    subtitled=1,
+    truncated=1,
+    held_out=0,
+    side=16,
+    low_res_side=8,
+    short_frames=8,
+    long_frames=40,
+)
+STAGES = {"low_res0", "low_res1", "gate1", "clip", "gate0", "residual", "direct"}
+
+
+def vidboot(*arguments: object) -> Any:
+    """Return what the command line gives: exit_code, stdout, stderr, exception."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def check_refused(result: Any, code: int, *words: str) -> None:
+    """One sentence on stderr, nothing on stdout, no traceback."""
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    *progress, sentence = result.stderr.strip().split("\n")
+    assert sentence.startswith("vidboot: ")
+    assert not any(line.startswith("vidboot: ") for line in progress)
+    for word in words:
+        assert word in sentence, sentence
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds ``videos``, a small folder of every kind, and ``work``."""
+    root = tmp_path_factory.mktemp("cli")
+    write_folder(
+        root / "videos", SIZES, held_out_path=root / "held_out", work=root / "work", encode=save_tiny, workers=1
+    )
+    return root
+
+
+def train(root: Path, *more: object, out: str = "run") -> Any:
+    return vidboot("train", root / "videos", "--out", root / out, "--preset", "smoke", "--work", root / "work", *more)
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path) -> Any:
+    return train(root, "--json", "--set", "precision=float32")
+
+
+@pytest.fixture
+def run(root: Path, trained: Any) -> Path:
+    assert trained.exit_code == 0, trained.output
+    return root / "run"
+
+
+def test_training_runs_every_stage_and_prints_one_json_object(trained: Any, root: Path) -> None:
+    assert trained.exit_code == 0, trained.output
+    assert trained.stdout.count("\n") == 1
+    result = json.loads(trained.stdout)
+    assert set(result["stages"]) >= STAGES
+    assert result["run"] == str(root / "run")
+    assert result["videos"] == 4 + 4 + 2 + 1 + 1
+    rows = [json.loads(line) for line in (root / "run" / "metrics.jsonl").read_text().splitlines()]
+    steps = [(row["stage"], row["step"]) for row in rows]
+    assert len(set(steps)) == len(steps)
+    assert ("clip", 12) in steps
+    assert list((root / "run" / "samples").glob("clip-*.png"))
+
+
+def test_nothing_is_written_into_the_folder_of_videos(trained: Any, root: Path) -> None:
+    assert trained.exit_code == 0
+    assert {path.suffix for path in (root / "videos").rglob("*")} == {".mp4"}
+
+
+def test_training_again_changes_nothing(run: Path, root: Path) -> None:
+    def state() -> dict[str, tuple[int, int]]:
+        files = [path for path in run.rglob("*") if path.is_file() and path.name != ".lock"]
+        return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
+
+    before = state()
+    again = train(root, "--json", "--set", "precision=float32")
+    assert again.exit_code == 0, again.output
+    assert set(json.loads(again.stdout)["stages"]) >= STAGES
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("policy", "frames"), [("full", 20), ("composition", 37), ("clips-only", 9), ("low-res-only", 1), ("direct", 18)]
+)
+def test_a_run_generates_video_of_any_length(run: Path, tmp_path: Path, policy: str, frames: int) -> None:
+    out = tmp_path / "video.mp4"
+    result = vidboot("generate", run, "--frames", frames, "--out", out, "--policy", policy, "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("\n") == 1
+    assert json.loads(result.stdout) | {"frames": frames, "policy": policy, "video": str(out)} == json.loads(
+        result.stdout
+    )
+    with av.open(str(out)) as container:
+        decoded = list(container.decode(video=0))
+    assert len(decoded) == frames
+    assert (decoded[0].width, decoded[0].height) == (16, 16)
+    assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_another(run: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert vidboot("generate", run, "--frames", 6, "--out", tmp_path / f"{name}.mp4", "--seed", seed).exit_code == 0
+    a, b, c = ((tmp_path / f"{name}.mp4").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_without_json_a_person_gets_a_line(run: Path, tmp_path: Path) -> None:
+    result = vidboot("generate", run, "--frames", 2, "--out", tmp_path / "a.mp4")
+    assert result.stdout == f"wrote 2 frames to {tmp_path / 'a.mp4'}\n"
+    assert "sweeps over the video" in result.stderr
+
+
+def test_scanning_prints_one_json_object(root: Path, trained: Any) -> None:
+    result = vidboot("scan", root / "videos", "--work", root / "work", "--target", "16x16x16@8", "--json")
+    assert result.exit_code == 0
+    assert result.stdout.count("\n") == 1
+    assert json.loads(result.stdout)["refused"] == {"damaged": 1}
+
+
+def test_a_folder_that_is_not_there_or_empty_is_a_wrong_call(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for videos, words in (("none", "is neither a folder nor a file"), ("empty", "is empty")):
+        for verb in (("scan",), ("train", "--out", tmp_path / "run", "--preset", "smoke")):
+            check_refused(vidboot(*verb, tmp_path / videos, "--work", tmp_path / "work"), 2, words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_broken_files_is_work_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    for name in ("a.mp4", "b.mkv"):
+        (tmp_path / "videos" / name).write_bytes(b"no video at all" * 9)
+    for verb in (("scan",), ("train", "--out", tmp_path / "run", "--preset", "smoke")):
+        result = vidboot(*verb, tmp_path / "videos", "--work", tmp_path / "work")
+        check_refused(result, 1, "no usable video among the 2 files")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "clip.wndow=3"), ("unknown setting clip.wndow", "legal here", "window")),
+        (("--set", "clip.window"), ("part.name=value",)),
+        (("--preset", "huge"), ("no preset 'huge'", "smoke, tiny")),
+        (("--config", "none.toml"), ("cannot read the settings none.toml",)),
+        (("--set", "device=gpu"), ("device = 'gpu'",)),
+    ],
+)
+def test_wrong_settings_are_a_wrong_call(root: Path, trained: Any, arguments: tuple[str], words: tuple[str]) -> None:
+    check_refused(train(root, *arguments, out="other"), 2, *words)
+    assert not (root / "other").exists()
+
+
+def test_a_run_goes_on_with_its_own_settings_only(run: Path, root: Path) -> None:
+    result = train(root, "--set", "precision=float32", "--set", "clip.train.steps=13")
+    check_refused(result, 2, "was begun with other settings (clip.train.steps)")
+
+
+def test_a_folder_of_something_else_is_no_place_for_a_run(root: Path, trained: Any) -> None:
+    (root / "foreign").mkdir(exist_ok=True)
+    (root / "foreign" / "notes.txt").write_text("mine")
+    check_refused(train(root, out="foreign"), 2, "foreign is not empty and holds no run")
+    check_refused(train(root, out="foreign/notes.txt"), 2, "is a file, not a run directory")
+    check_refused(train(root, out="foreign/notes.txt/run"), 2, "cannot write the run directory")
+    assert [path.name for path in (root / "foreign").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (None, "holds no run.json"),
+        ("{", "is not valid JSON"),
+        ('{"schema": 0}', "is a run of schema 0"),
+        ("{}", "is a run of schema None"),
+    ],
+)
+def test_what_is_not_a_run_of_this_version_is_refused(tmp_path: Path, record: str | None, words: str) -> None:
+    if record is not None:
+        (tmp_path / "run.json").write_text(record)
+    check_refused(vidboot("generate", tmp_path, "--frames", 2, "--out", tmp_path / "a.mp4"), 2, words)
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_a_trained_run_of_another_version_is_refused_by_every_verb(run: Path, root: Path) -> None:
+    later = root / "later"
+    shutil.copytree(run, later)
+    record = json.loads((later / "run.json").read_text())
+    (later / "run.json").write_text(json.dumps({**record, "schema": record["schema"] + 1}))
+    words = f"is a run of schema {record['schema'] + 1}"
+    check_refused(vidboot("generate", later, "--frames", 2, "--out", root / "a.mp4"), 2, words)
+    check_refused(train(root, "--set", "precision=float32", out="later"), 2, words)
+
+
+def test_a_video_that_cannot_be_made_is_a_wrong_call(run: Path, tmp_path: Path) -> None:
+    check_refused(vidboot("generate", run, "--frames", 0, "--out", tmp_path / "a.mp4"), 2, "at least 1")
+    check_refused(vidboot("generate", run, "--frames", -3, "--out", tmp_path / "a.mp4"), 2, "at least 1")
+    check_refused(vidboot("generate", run, "--frames", 2, "--out", tmp_path), 2, "it is a folder")
+    check_refused(vidboot("generate", run, "--frames", 2, "--out", tmp_path / "no" / "a.mp4"), 2, "does not exist")
+    (run / "direct").rename(run / "away")
+    try:
+        result = vidboot("generate", run, "--frames", 2, "--out", tmp_path / "a.mp4", "--policy", "direct")
+        check_refused(result, 2, "holds no trained 'direct'")
+    finally:
+        (run / "away").rename(run / "direct")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_policy_names_those_there_are(tmp_path: Path) -> None:
+    result = vidboot("generate", tmp_path, "--frames", 2, "--out", tmp_path / "a.mp4", "--policy", "best")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert all(word in result.stderr for word in ("best", "composition", "clips-only", "low-res-only", "direct"))
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vidboot", "scan", str(tmp_path / "none"), "--work", str(tmp_path / "work")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"vidboot: {tmp_path / 'none'} is neither a folder nor a file\n"

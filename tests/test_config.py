@@ -1,0 +1,104 @@
+"""Settings: every file of configs/ is one complete run, and what is wrong is said in one sentence."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from vidboot.config import PRESETS, Config, check, read
+
+FILES = sorted(PRESETS.glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_preset_is_a_complete_run(path: Path) -> None:
+    config = read(preset=path.stem)
+    assert config == read(path=path)
+    named = tomllib.loads(path.read_text())
+    assert {"seed", "video", "low_res", "clip", "sampler"} <= named.keys()
+    assert named["video"].keys() == {"frames", "height", "width", "fps"}
+    assert config.sampler.sigma_max > config.sampler.sigma_min
+    assert config.sampler.sigma_max >= 20, "at least ten standard deviations of a video in [-1, 1]"
+    for net in (config.clip.net, config.low_res.net):
+        assert net.width % net.heads == 0
+        assert net.width // net.heads % 4 == 0
+    group = config.low_res.group**config.low_res.levels
+    assert config.video.frames <= config.low_res.window or config.video.frames % group == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_settings_survive_the_run_directory(path: Path) -> None:
+    config = read(path=path)
+    assert check(config.model_dump(mode="json")) == config
+
+
+def every_part(model: type[BaseModel]) -> list[type[BaseModel]]:
+    parts = [model]
+    for field in model.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            parts += every_part(field.annotation)
+    return parts
+
+
+@pytest.mark.parametrize("part", sorted(set(every_part(Config)), key=lambda part: part.__name__))
+def test_every_part_is_frozen_and_refuses_what_it_does_not_know(part: type[BaseModel]) -> None:
+    assert part.model_config.get("frozen")
+    assert part.model_config.get("extra") == "forbid"
+
+
+def test_a_setting_is_changed_by_its_path() -> None:
+    config = read(
+        preset="smoke",
+        settings=[
+            "seed=7",
+            "clip.train.optim.lr_muon=1e-3",
+            'low_res.net.blocks=["time"]',
+            "device=cpu",
+            "data.flip=true",
+        ],
+    )
+    assert config.seed == 7
+    assert config.clip.train.optim.lr_muon == 1e-3
+    assert config.low_res.net.blocks == ("time",)
+    assert config.device == "cpu"
+    assert config.data.flip
+    assert config.clip.train.steps == read(preset="smoke").clip.train.steps
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("clip.wndow=4", r"unknown setting clip.wndow; legal here: window, overlap, net, train"),
+        ("clip.net.depth=4", r"unknown setting clip.net.depth; legal here: blocks, width, heads, patch, expand"),
+        ("steps=4", r"unknown setting steps; legal here: seed, precision, device, video"),
+        ("clip.window=0", r"setting clip.window = 0: .*greater than 1"),
+        ("precision=half", r"setting precision = 'half': .*'float32' or 'bfloat16'"),
+        ("clip.window=long", r"setting clip.window = 'long': .*integer"),
+        ("clip", r"setting 'clip' is not of the form part.name=value"),
+        ("=3", r"is not of the form"),
+        ("seed.value=3", r"setting 'seed.value=3': seed is a value and has no parts"),
+        ("clip.overlap=1", r"overlap 1 is not within \[window / 2, window\) of 4 frames"),
+        ("video.height=18", r"video size 18 is not divisible by clip.net.patch = 4"),
+        ("video.width=20", r"video size 20 over low_res.factor = 4 is not divisible by low_res.net.patch = 4"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_sentence(setting: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence) as refused:
+        read(preset="smoke", settings=[setting])
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_preset_names_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"there is no preset 'huge'; the presets are .*smoke, tiny"):
+        read(preset="huge")
+
+
+def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot read the settings"):
+        read(path=tmp_path / "none.toml")
+    with pytest.raises(ValueError, match="cannot read the settings"):
+        read(path=tmp_path)
+    (tmp_path / "a.toml").write_text("seed = ")
+    with pytest.raises(ValueError, match="is not valid TOML"):
+        read(path=tmp_path / "a.toml")
