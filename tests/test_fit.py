@@ -88,7 +88,7 @@ def train_in_children(folder: Path, runs: int) -> None:
 
 
 def _warm_up() -> None:
-    """Import what an optimizer's first step imports, once for all children; no gradient, whose threads no fork survives."""
+    """Import for all children what an optimizer's first step imports; no fork survives the threads of a backward."""
     model = net()
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
@@ -210,6 +210,16 @@ def test_a_save_that_fails_half_way_leaves_the_previous_file_and_nothing_else(
     assert tensors["a"].tolist() == [0, 1, 2]
     assert facts == {"step": 1}
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_who_reads_a_file_while_it_is_saved_anew_reads_the_old_one_whole(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_tensors(path, {"a": torch.arange(3)})
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        save_tensors(path, {"a": torch.arange(500)})
+        assert reader.read() == before
+    assert len(load_tensors(path)[0]["a"]) == 500
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 12])

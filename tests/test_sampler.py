@@ -1,5 +1,6 @@
 """Heun's method on denoisers whose samples are known exactly, and swept over stores as if it were in memory."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_sweeping_stores_gives_what_memory_gives_bit_for_bit(frames: int, tmp_pa
 def test_each_sweep_asks_for_the_levels_of_heuns_method() -> None:
     asked: list[float] = []
 
-    def recorded(noisy: Noisy, sigma: Tensor):  # noqa: ANN202
+    def recorded(noisy: Noisy, sigma: Tensor) -> Iterator[Tensor]:
         asked.append(round(sigma.item(), 4))
         yield noisy.read(0, noisy.frames)
 

@@ -7,10 +7,10 @@ latte   LatteTransformer3DModel of diffusers, the same patch, width, heads and b
         without cross-attention; mean squared error, fused AdamW without clipping
 unet3d  Unet3D of video-diffusion-pytorch, dim 32; likewise
 
-Each peer comes in several settings (float32 or bfloat16 autocast; attention by SDPA or plain products), and its fastest
-counts. All contenders take turns, one step each per round, the order turning from round to round, so that a busy machine
-slows all alike. Shown are medians of wall time and of the CPU time of the whole process (threads that wait by spinning
-count as busy). Ratios are medians over rounds of ours / peer.
+Each peer comes in several settings (float32 or bfloat16 autocast; attention by SDPA or plain products), and its
+fastest counts. All contenders take turns, one step each per round, the order turning from round to round, so that a
+busy machine slows all alike. Shown are medians of wall time and of the CPU time of the whole process (threads that
+wait by spinning count as busy). Ratios are medians over rounds of ours / peer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from vidboot.optim import Optimizer
 FRAMES, SIDE = 8, 32
 STEPS = 1000
 """Length of the run that the learning rates are those of."""
-SIZE_TOLERANCE = 0.05
 
 
 @dataclass
@@ -48,10 +47,14 @@ class Contender:
 
     name: str
     setting: str
-    parameters: int
+    net: nn.Module
     step: Callable[[], object]
     wall_ms: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> int:
+        return sum(p.numel() for p in self.net.parameters())
 
     def take(self) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -60,27 +63,20 @@ class Contender:
         self.cpu_ms.append(1e3 * (time.process_time() - cpu))
 
 
-def count(net: nn.Module) -> int:
-    """Count the trained parameters."""
-    return sum(p.numel() for p in net.parameters() if p.requires_grad)
-
-
 def ours(config: Config, batch: int) -> Contender:
     torch.manual_seed(0)
     video = torch.rand(batch, FRAMES, 3, SIDE, SIDE) * 2 - 1
     clips = Batch(video, (torch.arange(FRAMES) / config.video.fps).expand(batch, -1))
     model = NetDenoiser(FactorizedNet(config.clip.net), torch.zeros(3), precision=torch.bfloat16)
     optimizer = Optimizer(model, config.clip.train.optim)
-    done = 0
+    generator = torch.Generator().manual_seed(0)
 
     def step() -> None:
-        nonlocal done
-        sigma = config.clip.train.sigma.draw(batch, torch.Generator().manual_seed(done))
+        sigma = config.clip.train.sigma.draw(batch, generator)
         view_loss(model, clips, sigma, torch.randn_like(video)).backward()
-        optimizer.step(done, STEPS)
-        done += 1
+        optimizer.step(STEPS // 4, STEPS)
 
-    return Contender("ours", "bf16", count(model), step)
+    return Contender("ours", "bf16", model, step)
 
 
 def peer(name: str, setting: str, net: nn.Module, answer: Callable[[Tensor, Tensor], Tensor], batch: int) -> Contender:
@@ -98,43 +94,25 @@ def peer(name: str, setting: str, net: nn.Module, answer: Callable[[Tensor, Tens
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    return Contender(name, setting, count(net), step)
+    return Contender(name, setting, net, step)
 
 
 def latte(config: Config, batch: int) -> list[Contender]:
     """Latte with the blocks of our net; ImportError without diffusers."""
     from diffusers import LatteTransformer3DModel  # pyright: ignore[reportMissingImports]
-    from diffusers.models.attention_processor import (  # pyright: ignore[reportMissingImports]
-        Attention,
-        AttnProcessor,
-        AttnProcessor2_0,
-    )
+    from diffusers.models import attention_processor as attention  # pyright: ignore[reportMissingImports]
 
-    net = config.clip.net
-    made = []
-    for setting, processor in (
-        ("bf16 sdpa", AttnProcessor2_0),
-        ("bf16 plain", AttnProcessor),
-        ("fp32 sdpa", AttnProcessor2_0),
-    ):
-        model = LatteTransformer3DModel(
-            num_attention_heads=net.heads,
-            attention_head_dim=net.width // net.heads,
-            in_channels=3,
-            out_channels=3,
-            num_layers=len(net.blocks) // 2,
-            sample_size=SIDE,
-            patch_size=net.patch,
-            activation_fn="gelu-approximate",
-            norm_type="ada_norm_single",
-            norm_elementwise_affine=False,
-            norm_eps=1e-6,
-            caption_channels=1,
-            video_length=FRAMES,
-        )
-        for attention in model.modules():
-            if isinstance(attention, Attention):
-                attention.set_processor(processor())
+    net, made = config.clip.net, []
+    shape = dict(num_attention_heads=net.heads, attention_head_dim=net.width // net.heads, patch_size=net.patch)
+    shape |= dict(num_layers=len(net.blocks) // 2, sample_size=SIDE, video_length=FRAMES)
+    shape |= dict(in_channels=3, out_channels=3, caption_channels=1)
+    norm = dict(norm_type="ada_norm_single", norm_elementwise_affine=False, norm_eps=1e-6)
+    sdpa, plain = attention.AttnProcessor2_0, attention.AttnProcessor
+    for setting, processor in (("bf16 sdpa", sdpa), ("bf16 plain", plain), ("fp32 sdpa", sdpa)):
+        model = LatteTransformer3DModel(**shape, **norm, activation_fn="gelu-approximate")
+        for module in model.modules():
+            if isinstance(module, attention.Attention):
+                module.set_processor(processor())
         # It wants a caption even where no block attends to one.
         caption = torch.zeros(batch, 1, 1)
 
@@ -149,11 +127,7 @@ def unet3d(config: Config, batch: int) -> list[Contender]:
     """ImportError without video-diffusion-pytorch."""
     from video_diffusion_pytorch import Unet3D  # pyright: ignore[reportMissingImports]
 
-    made = []
-    for setting in ("bf16", "fp32"):
-        net = Unet3D(dim=32)
-        made.append(peer("unet3d", setting, net, net, batch))
-    return made
+    return [peer("unet3d", setting, net := Unet3D(dim=32), net, batch) for setting in ("bf16", "fp32")]
 
 
 PEERS = {"latte": (latte, "diffusers"), "unet3d": (unet3d, "video-diffusion-pytorch")}
@@ -168,56 +142,24 @@ def contenders(config: Config, batch: int, peers: list[str]) -> list[Contender]:
             made += make(config, batch)
         except ImportError as error:
             print(f"{name} is left out: {package} cannot be imported here ({error})", file=sys.stderr)
-    for contender in made:
-        off = contender.parameters / made[0].parameters - 1
-        if contender.name == "latte" and abs(off) > SIZE_TOLERANCE:
-            raise ValueError(f"latte has {100 * off:+.0f} % parameters: change its sizes to match ours")
+    off = [one.parameters / made[0].parameters - 1 for one in made if one.name == "latte"]
+    if off and abs(off[0]) > 0.05:
+        raise ValueError(f"latte has {100 * off[0]:+.0f} % more parameters than ours: the comparison would not be fair")
     return made
 
 
-def take_turns(made: list[Contender], rounds: int, warmup: int) -> None:
-    for contender in made:
-        for _ in range(warmup):
-            contender.step()
-    for turn in range(rounds):
-        for i in range(len(made)):
-            made[(turn + i) % len(made)].take()
-
-
-def ratio(a: list[float], b: list[float]) -> float:
-    return median(x / y for x, y in zip(a, b, strict=True))
-
-
 def summary(made: list[Contender]) -> dict[str, Any]:
-    rows = [
-        {
-            "name": one.name,
-            "setting": one.setting,
-            "parameters": one.parameters,
-            "wall_ms": median(one.wall_ms),
-            "cpu_ms": median(one.cpu_ms),
-        }
-        for one in made
-    ]
-    ratios = {}
+    rows, ratios = [], {}
+    for one in made:
+        row: dict[str, Any] = {"name": one.name, "setting": one.setting, "parameters": one.parameters}
+        rows.append({**row, "wall_ms": median(one.wall_ms), "cpu_ms": median(one.cpu_ms)})
     for name in {one.name for one in made[1:]}:
         same = [one for one in made if one.name == name]
         for clock in ("wall_ms", "cpu_ms"):
-            fastest = min(same, key=lambda one: median(getattr(one, clock)))
-            ratios[f"{name}_{clock}"] = ratio(getattr(made[0], clock), getattr(fastest, clock))
+            fastest = min((getattr(one, clock) for one in same), key=median)
+            pairs = zip(getattr(made[0], clock), fastest, strict=True)
+            ratios[f"{name}_{clock}"] = median(mine / theirs for mine, theirs in pairs)
     return {"contenders": rows, "ours_over_fastest": dict(sorted(ratios.items()))}
-
-
-def profile(contender: Contender, steps: int = 5) -> str:
-    """Tell which operators a step spends its time in."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as profiler
-
-    contender.step()
-    with profiler(activities=[ProfilerActivity.CPU]) as record:
-        for _ in range(steps):
-            contender.step()
-    return record.key_averages().table(sort_by="self_cpu_time_total", row_limit=40, max_name_column_width=50)
 
 
 def main() -> int:
@@ -233,10 +175,18 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     config = configs.read(preset="tiny")
     if args.profile:
-        print(profile(ours(config, args.batch)))
+        one = ours(config, args.batch)
+        one.step()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as record:
+            one.step()
+        print(record.key_averages().table(sort_by="self_cpu_time_total", row_limit=40))
         return 0
     made = contenders(config, args.batch, args.peers)
-    take_turns(made, args.rounds, args.warmup)
+    for one in made * args.warmup:
+        one.step()
+    for turn in range(args.rounds):
+        for i in range(len(made)):
+            made[(turn + i) % len(made)].take()
     result = {"batch": args.batch, "threads": args.threads, "rounds": args.rounds, **summary(made)}
     if args.json:
         print(json.dumps(result))

@@ -102,9 +102,9 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     from vidboot import train as verb
     from vidboot.data.progress import on_stderr
 
+    verb.check_out(out)
     with on_stderr("scan") as progress:
-        audit.scan(videos, work, config.video.target, progress=progress)
-        files, shots = audit.audit(videos, work)
+        files, shots = audit.usable(videos, work, progress=progress)
     with on_stderr("cache") as progress:
         run = verb.train(verb.Folder(videos, work, files, shots), out, config, report=_report_line, progress=progress)
     return {
@@ -204,8 +204,8 @@ def demo(
         with ExitStack() as stack:
             result = story.demo(
                 out,
-                configs.read(preset=preset),
-                story.SIZES[preset],
+                configs.read(preset=preset, settings=story.SETTINGS),
+                story.sizes_of(preset),
                 rows=_report_line,
                 progress=lambda name: stack.enter_context(on_stderr(name)),
             )

@@ -94,6 +94,9 @@ class Parts:
         Raises:
             ValueError: the run's settings are not of this version.
         """
+        missing = [key for key in ("config", "precision", "mean") if key not in run.record]
+        if missing:
+            raise ValueError(f"{run.path / 'run.json'} lacks {', '.join(missing)}")
         config = settings.check(run.record["config"])
         precision = getattr(torch, run.record["precision"])
         return cls(config, torch.tensor(run.record["mean"]), precision, device_of(config))

@@ -14,7 +14,7 @@ from vidboot import report, scan, synthetic
 from vidboot import train as training
 from vidboot.config import Config
 from vidboot.data.encode import save_tiny
-from vidboot.data.ledger import Line, Rules, ledger, masked_files
+from vidboot.data.ledger import Line
 from vidboot.data.records import FileRecord
 from vidboot.evaluate import Evaluation
 from vidboot.fit import Report
@@ -31,6 +31,10 @@ VIEW_NAMES = {
 
 Progress = Callable[[str], Callable[[int, int, str], None]]
 """Name of a part of the work -> where it tells how far it is."""
+
+
+SETTINGS = ("data.flip=true", "data.reverse=true")
+"""The demo knows its world: it has no handedness, and its time no direction."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,17 @@ SIZES = {
     ),
 }
 """By preset."""
+
+
+def sizes_of(preset: str) -> Sizes:
+    """Return how much the demo makes with a preset.
+
+    Raises:
+        ValueError: the demo's videos do not fit the preset.
+    """
+    if preset not in SIZES:
+        raise ValueError(f"the demo has no videos for preset {preset!r}; it has for {', '.join(SIZES)}")
+    return SIZES[preset]
 
 
 def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, progress: Progress) -> dict[str, Any]:
@@ -98,12 +113,9 @@ def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, progress: Pro
         losses=False,
         progress=progress("evaluate long"),
     )
-    lines = ledger(
-        files, shots, config.video.target, masked=masked_files(work), rules=Rules(low_res_factor=config.low_res.factor)
-    )
     seconds = time.monotonic() - began
     page = out / "report.html"
-    report.write_report(page, _page(short, long, files, lines, run, seconds))
+    report.write_report(page, _page(short, long, files, folder.lines(config), run, seconds))
     return _result(short, long) | {
         "video": str(video),
         "report": str(page),

@@ -19,6 +19,10 @@ SIGMA_DATA = 0.5
 """Standard deviation that the preconditioning assumes of videos in [-1, 1] (Karras et al. 2022)."""
 
 
+SIGMA_SKIP = 0.05
+"""Noise below which a net's own error exceeds the noise: there the noisy video itself is the better answer."""
+
+
 class Denoiser(Protocol):
     """Maps a noisy video, of which only ``shown`` is given, to the clean video."""
 
@@ -26,9 +30,11 @@ class Denoiser(Protocol):
 
 
 class NetDenoiser(nn.Module):
-    """D = mean + F((y - mean) / sqrt(sigma² + SIGMA_DATA²), sigma): the net predicts x itself.
+    """D = c y + (1 - c) (mean + F((y - mean) / sqrt(sigma² + SIGMA_DATA²), sigma)), 1/c = 1 + (sigma / SIGMA_SKIP)².
 
-    With patches wider than the net, EDM's noise-like target does not fit through it.
+    The net predicts x itself: with patches wider than the net, EDM's noise-like target does not fit through it. What
+    it then cannot do is copy y when there is hardly any noise; c is the best linear blend of y and a prediction whose
+    error is SIGMA_SKIP.
 
     Args:
         net: maps [B, T, C, H, W], sigma [B], shown and pts_seconds to [B, T, C, H, W].
@@ -49,7 +55,9 @@ class NetDenoiser(nn.Module):
         if shown is not None:
             scaled = torch.where(shown.bool(), scaled, 0)
         F_y = self.net(scaled.to(self.precision), sigma, shown=shown, pts_seconds=pts_seconds)
-        return self.mean + F_y.to(y.dtype)
+        x = self.mean + F_y.to(y.dtype)
+        c = expand(1 / (1 + (sigma / SIGMA_SKIP) ** 2), y)
+        return torch.lerp(x, y if shown is None else torch.where(shown.bool(), y, x), c)
 
 
 def at_frame_rate(denoiser: Denoiser, fps: float) -> Denoise:

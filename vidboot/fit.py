@@ -87,6 +87,7 @@ def fit(stage: Stage, run: Run, report: Report = lambda row: None) -> nn.Module:
     """
     config = stage.config
     if run.done(stage.name):
+        run.checkpoint(stage.name).unlink(missing_ok=True)
         return _load(copy.deepcopy(stage.model), load_tensors(run.weights(stage.name))[0])
     model, average = stage.model, copy.deepcopy(stage.model).requires_grad_(False)
     optimizer = Optimizer(model, config.optim)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 
@@ -37,6 +37,12 @@ class Schedule(BaseModel):
     """Last level above zero."""
     rho: float = Field(default=7.0, gt=0)
     """Larger: more of the levels are small."""
+
+    @model_validator(mode="after")
+    def _falls(self) -> Schedule:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min = {self.sigma_min} must be below sigma_max = {self.sigma_max}")
+        return self
 
     def sigmas(self) -> Tensor:
         """Return the levels from ``sigma_max`` to 0: [levels + 1], float64."""

@@ -38,7 +38,7 @@ class Run:
             self.record: dict[str, Any] = json.loads((path / "run.json").read_text())
         except json.JSONDecodeError as error:
             raise ValueError(f"{path / 'run.json'} is not valid JSON: {error}") from None
-        schema = self.record.get("schema")
+        schema = self.record.get("schema") if isinstance(self.record, dict) else None
         if schema != SCHEMA:
             raise ValueError(f"{path} is a run of schema {schema}; this vidboot reads schema {SCHEMA}")
 

@@ -61,9 +61,7 @@ def scan(
         OSError: ``work`` cannot be written.
         NoUsableVideo: no file can be used; the records are written all the same.
     """
-    files, shots = audit(videos, work, progress=progress, workers=workers)
-    if not any(file.status == "usable" for file in files):
-        raise NoUsableVideo(f"no usable video among the {len(files)} files of {videos}: see {work / FILES}")
+    files, shots = usable(videos, work, progress=progress, workers=workers)
     return summary(files, ledger(files, shots, target, masked=masked_files(work), rules=rules))
 
 
@@ -86,6 +84,21 @@ def audit(
         files = [done[path].file for path in paths]
         shots = [shot for path in paths for shot in done[path].shots]
         journal.finish(files, shots)
+    return files, shots
+
+
+def usable(
+    videos: Path, work: Path, *, progress: Progress = silent, workers: int = 2
+) -> tuple[list[FileRecord], list[Shot]]:
+    """Do ``audit``, and insist that something in the folder can be used.
+
+    Raises:
+        NoUsableVideo: no file can be used; the records are written all the same.
+        ValueError, OSError: as ``scan``.
+    """
+    files, shots = audit(videos, work, progress=progress, workers=workers)
+    if not any(file.status == "usable" for file in files):
+        raise NoUsableVideo(f"no usable video among the {len(files)} files of {videos}: see {work / FILES}")
     return files, shots
 
 

@@ -45,8 +45,7 @@ def train(
             trains it now.
         NonFiniteLoss: a loss was NaN or infinite.
     """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file, not a run directory")
+    check_out(out)
     data = TrainingData.of(folder, config, progress)
     run = _open(out, config, data)
     with _alone(run):
@@ -56,6 +55,16 @@ def train(
         if data.full:
             train_on_full(training)
     return run
+
+
+def check_out(out: Path) -> None:
+    """Raise ValueError unless ``out`` is a run, or can become one."""
+    if (out / "run.json").is_file():
+        Run(out)
+    elif out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file, not a run directory")
+    elif out.is_dir() and any(entry.name[0] != "." for entry in out.iterdir()):
+        raise ValueError(f"{out} is not empty and holds no run")
 
 
 def train_low_res(training: Training) -> None:

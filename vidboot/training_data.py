@@ -30,7 +30,7 @@ class Folder:
 
     def lines(self, config: Config) -> list[Line]:
         """Return the ledger for the video that the settings want."""
-        rules = Rules(clip_frames=2, low_res_factor=config.low_res.factor)
+        rules = Rules(low_res_factor=config.low_res.factor)
         return ledger(self.files, self.shots, config.video.target, masked=masked_files(self.work), rules=rules)
 
 

@@ -150,7 +150,8 @@ class Visible:
         # Not a product: a NaN under the mask must not survive.
         return torch.where(self.mask.bool(), x, 0)
 
-    lift = restrict
+    def lift(self, v: Tensor) -> Tensor:
+        return self.restrict(v)
 
 
 @dataclass(frozen=True)
@@ -177,4 +178,5 @@ def restrict_visible(view: View, visible: Tensor) -> Tensor:
     Args:
         visible: [B, T, 1, H, W], 1 = trust this pixel.
     """
-    return (view.restrict(visible.float()) > 1 - 1e-4).to(visible.dtype)
+    hidden = (visible == 0).float()
+    return (view.restrict(hidden) == 0).to(visible.dtype)

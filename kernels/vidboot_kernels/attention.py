@@ -91,7 +91,6 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
     if key_mask is None:
         return F.scaled_dot_product_attention(q, k, v)
     k, v = (torch.where(key_mask[..., None], x, 0) for x in (k, v))
-    # A row without keys would be NaN: let it attend to all, then drop it.
-    any_key = key_mask.any(-1, keepdim=True)  # [..., 1]
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=(key_mask | ~any_key)[..., None, :])
-    return torch.where(any_key[..., None], out, 0)
+    # A row without keys would be NaN: let it attend to all of them, whose values are 0.
+    no_key = ~key_mask.any(-1, keepdim=True)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=(key_mask | no_key)[..., None, :])

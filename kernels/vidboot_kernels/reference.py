@@ -11,7 +11,8 @@ EPS = 1e-6
 
 def rms_norm(x: Tensor) -> Tensor:
     """Divide by the root mean square over the last dimension."""
-    return x * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + EPS).to(x.dtype)
+    precise = x if x.dtype == torch.float64 else x.float()
+    return x * torch.rsqrt(precise.square().mean(-1, keepdim=True) + EPS).to(x.dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

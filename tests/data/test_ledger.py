@@ -63,7 +63,7 @@ def test_low_res_is_smaller_than_the_target_and_safely_larger_than_its_view(size
 @pytest.mark.parametrize(
     ("seconds", "how", "reason"),
     [
-        (1.5, {}, "too_short"),
+        (1 / 8, {}, "too_short"),
         (16, {"size": (20, 20)}, "too_small"),
         (40, {"fps": 5.0}, "too_slow"),
         (16, {"damaged": ((0, 383),)}, "damaged"),

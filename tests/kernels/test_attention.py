@@ -38,7 +38,7 @@ def angles(*shape: int) -> Rotary:
 
 
 def naive(kind: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rotary: Rotary | None) -> Tensor:
-    """One query at a time, in float64: softmax_j(q_i . k_j / sqrt(E)) v_j over the keys allowed, 0 if there are none."""
+    """One query at a time, in float64: softmax_j(q_i . k_j / sqrt(E)) v_j over the keys allowed, 0 without any."""
     B, T, N, heads, E = q.shape
     q, k, v = (x.double() for x in (q, k, v))
     q, k = (x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() for x in (q, k))
@@ -93,12 +93,12 @@ def test_gradients_are_those_of_the_formula(kind: str, backend: Backend) -> None
     rotary = angles(2, 5, 7, 1, 4)
     found = []
     for attend in (OPS[kind], None):
-        qkv = [x.requires_grad_() for x in case(5, 7)]
+        q, k, v = (x.requires_grad_() for x in case(5, 7))
         if attend is None:
-            out = naive(kind, *qkv, mask, rotary)
+            out = naive(kind, q, k, v, mask, rotary)
         else:
-            out = attend(*qkv, key_mask=mask, rotary=rotary, backend=backend)
-        found.append(torch.autograd.grad((out * upstream).sum(), qkv))
+            out = attend(q, k, v, key_mask=mask, rotary=rotary, backend=backend)
+        found.append(torch.autograd.grad((out * upstream).sum(), (q, k, v)))
     for gradient, expected in zip(*found, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
 

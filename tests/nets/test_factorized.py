@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidboot.denoiser import NetDenoiser, at_frame_rate
+from vidboot.denoiser import SIGMA_SKIP, NetDenoiser, at_frame_rate
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 
 PATCH = 2
@@ -38,12 +38,21 @@ def hidden_places(B: int, T: int, H: int, W: int, seed: int = 3) -> Tensor:
 
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
 @pytest.mark.parametrize(("T", "H", "W"), [(1, 2, 2), (5, 6, 10), (16, 4, 6)])
-def test_a_fresh_net_answers_with_the_mean_at_any_length_and_size(
+def test_a_fresh_net_answers_with_y_below_the_skip_and_the_mean_above_it_at_any_length_and_size(
     blocks: tuple[str, ...], T: int, H: int, W: int
 ) -> None:
     denoiser = NetDenoiser(net(*blocks, fresh=True), MEAN)
-    D = denoiser(random(2, T, 3, H, W), torch.tensor([0.01, 50.0]), pts_seconds=times(2, T))
-    assert torch.equal(D, MEAN.view(3, 1, 1).expand(2, T, 3, H, W))
+    y = random(3, T, 3, H, W)
+    D = denoiser(y, torch.tensor([SIGMA_SKIP * 1e-4, SIGMA_SKIP, SIGMA_SKIP * 1e4]), pts_seconds=times(3, T))
+    mean = MEAN.view(3, 1, 1).expand(T, 3, H, W)
+    torch.testing.assert_close(D, torch.stack([y[0], (y[1] + mean) / 2, mean]))
+
+
+def test_the_skip_does_not_reach_what_is_hidden() -> None:
+    y, shown = random(1, 2, 3, 2, 2), torch.zeros(1, 2, 1, 2, 2)
+    y[..., 0, 0] = torch.nan
+    D = NetDenoiser(net(fresh=True), MEAN)(y, torch.tensor([SIGMA_SKIP]), shown=shown, pts_seconds=times(1, 2))
+    assert torch.equal(D, MEAN.view(3, 1, 1).expand(1, 2, 3, 2, 2))
 
 
 @pytest.mark.parametrize(("T", "H", "W"), [(1, 2, 2), (5, 6, 10), (16, 4, 6)])

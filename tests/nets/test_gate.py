@@ -20,8 +20,8 @@ def joined_parts(view: BandView) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return y, D_inner, D_band, torch.tensor([0.05, 20.0])
 
 
-def gate(*weights: float) -> ViewGate:
-    made = ViewGate(MEAN)
+def gate(*weights: float, reach: float = float("inf")) -> ViewGate:
+    made = ViewGate(MEAN, reach=reach)
     last = made.weights[-1]
     assert isinstance(last, nn.Linear)
     if weights:
@@ -53,6 +53,15 @@ def test_each_weight_at_1_gives_its_denoiser(view: BandView) -> None:
         torch.testing.assert_close(gate(*weights)(view, y, D_inner, D_band, sigma), expected)
 
 
+@pytest.mark.parametrize("view", VIEWS, ids=repr)
+def test_the_terms_count_half_at_the_reach_and_nothing_far_above_it(view: BandView) -> None:
+    y, D_inner, D_band, _ = joined_parts(view)
+    sigma = torch.tensor([0.25, 2500.0])
+    D_v = back_projection(view, y, D_inner, D_band, sigma)
+    D = gate(1.0, 0.0, 0.0, 0.0, reach=0.25)(view, y, D_inner, D_band, sigma)
+    torch.testing.assert_close(D, torch.stack([(D_v[0] + D_inner[0]) / 2, D_v[1]]), rtol=0, atol=1e-5)
+
+
 def test_the_mean_video_is_kept_by_every_weight_but_the_one_on_the_bands_noise() -> None:
     view, sigma = LowRes(2), torch.tensor([0.3])
     video = MEAN.view(3, 1, 1).expand(1, 2, 3, 4, 4)
@@ -72,7 +81,7 @@ def test_weights_follow_the_noise_level_and_are_fitted_in_a_few_steps() -> None:
     # At the low level the truth is what the clips say, at the high level back-projection.
     truth = torch.where(sigma.view(-1, 1, 1, 1, 1) < 1, D_inner, back_projection(view, y, D_inner, D_band, sigma))
     torch.manual_seed(0)
-    fitted = ViewGate(MEAN)
+    fitted = ViewGate(MEAN, reach=float("inf"))
     optimizer = torch.optim.Adam(fitted.parameters(), lr=0.05)
     for _ in range(80):
         loss = (fitted(view, y, D_inner, D_band, sigma) - truth).square().mean()

@@ -67,7 +67,7 @@ class Target:
 class Rules:
     """What a shot must have to be of use, beside the target."""
 
-    clip_frames: int = 16
+    clip_frames: int = 2
     """Shortest clip a net learns from, in frames at the target's rate (at most the target's own length)."""
     low_res_factor: int = 4
     """The low-res view is this many times smaller than the target."""

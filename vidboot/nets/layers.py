@@ -72,6 +72,4 @@ def patchify(x: Tensor, patch: int) -> Tensor:
 
 def unpatchify(x: Tensor, patch: int, height: int, width: int) -> Tensor:
     """Undo ``patchify``: [B, T, N, C * patch * patch] -> [B, T, C, height, width]."""
-    return rearrange(
-        x, "B T (h w) (C p q) -> B T C (h p) (w q)", h=height // patch, w=width // patch, p=patch, q=patch
-    )
+    return rearrange(x, "B T (h w) (C p q) -> B T C (h p) (w q)", h=height // patch, w=width // patch, p=patch, q=patch)
