@@ -90,7 +90,13 @@ def one_seed(videos: Path, out: Path, config: configs.Config, seed: int) -> dict
     )
     _, held_out_shots = scan.audit(folder / "held_out", folder / "held_out.vidboot")
     evaluation = evaluate.evaluate(
-        run.path, folder / "held_out", folder / "held_out.vidboot", held_out_shots, samples=8, seed=seed
+        run.path,
+        folder / "held_out",
+        folder / "held_out.vidboot",
+        held_out_shots,
+        samples=4,
+        policies=("full", "clips-only"),
+        seed=seed,
     )
     evaluate.write_page(folder / "evaluation.html", evaluation, run)
     seconds: dict[str, float] = {}

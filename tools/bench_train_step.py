@@ -37,8 +37,7 @@ from vidboot.nets.factorized import FactorizedNet
 from vidboot.optim import Optimizer
 
 FRAMES, SIDE = 8, 32
-STEPS = 1000
-"""Length of the run that the learning rates are those of."""
+STEPS = 1000  # of the run whose learning rates are taken
 
 
 @dataclass
@@ -98,7 +97,6 @@ def peer(name: str, setting: str, net: nn.Module, answer: Callable[[Tensor, Tens
 
 
 def latte(config: Config, batch: int) -> list[Contender]:
-    """Latte with the blocks of our net; ImportError without diffusers."""
     from diffusers import LatteTransformer3DModel  # pyright: ignore[reportMissingImports]
     from diffusers.models import attention_processor as attention  # pyright: ignore[reportMissingImports]
 
@@ -124,7 +122,6 @@ def latte(config: Config, batch: int) -> list[Contender]:
 
 
 def unet3d(config: Config, batch: int) -> list[Contender]:
-    """ImportError without video-diffusion-pytorch."""
     from video_diffusion_pytorch import Unet3D  # pyright: ignore[reportMissingImports]
 
     return [peer("unet3d", setting, net := Unet3D(dim=32), net, batch) for setting in ("bf16", "fp32")]
@@ -175,8 +172,7 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     config = configs.read(preset="tiny")
     if args.profile:
-        one = ours(config, args.batch)
-        one.step()
+        (one := ours(config, args.batch)).step()
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as record:
             one.step()
         print(record.key_averages().table(sort_by="self_cpu_time_total", row_limit=40))
@@ -187,7 +183,7 @@ def main() -> int:
     for turn in range(args.rounds):
         for i in range(len(made)):
             made[(turn + i) % len(made)].take()
-    result = {"batch": args.batch, "threads": args.threads, "rounds": args.rounds, **summary(made)}
+    result = {**vars(args), **summary(made)}
     if args.json:
         print(json.dumps(result))
         return 0

@@ -113,7 +113,9 @@ class Parts:
         return self.denoiser(self.config.clip.net, seed=self.config.seed + 1)
 
     def gate(self) -> ViewGate:
-        return ViewGate(self.mean).to(self.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed + 3)
+            return ViewGate(self.mean).to(self.device)
 
     def residual(self, clip: NetDenoiser) -> Residual:
         return Residual(clip, fps=self.config.video.fps, knots=knots()).to(self.device)

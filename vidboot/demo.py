@@ -44,9 +44,9 @@ class Sizes:
     folder: synthetic.FolderSizes = field(default_factory=synthetic.FolderSizes)
     frames: int = 256
     """Length of the video it ends with."""
-    samples: int = 16
+    samples: int = 12
     """Videos per policy that are measured at the training length."""
-    long_samples: int = 8
+    long_samples: int = 6
     """Videos per policy that are measured at ``frames``."""
 
 
@@ -105,12 +105,16 @@ def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, progress: Pro
     generate(run_path, video, frames=sizes.frames, progress=progress("generate"))
     held_out_shots = scan.audit(held_out, out / "held_out.vidboot")[1]
     measure = partial(evaluating.evaluate, run_path, held_out, out / "held_out.vidboot", held_out_shots)
-    short = measure(samples=sizes.samples, progress=progress("evaluate"))
+    short = measure(
+        samples=sizes.samples,
+        policies=("full", "clips-only", "low-res-only", "direct"),
+        progress=progress("evaluate"),
+    )
     long = measure(
         frames=sizes.frames,
         samples=sizes.long_samples,
-        policies=("full", "clips-only"),
-        losses=False,
+        policies=("full",),
+        loss_policies=(),
         progress=progress("evaluate long"),
     )
     seconds = time.monotonic() - began

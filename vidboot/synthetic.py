@@ -194,7 +194,7 @@ class FolderSizes:
     """Sharp and long, with burnt-in subtitles and a mask file each."""
     truncated: int = 1
     """Sharp and short, an interrupted recording: no reader opens them."""
-    held_out: int = 32
+    held_out: int = 64
     """Sharp, long and clean, in a folder of their own."""
     side: int = 32
     """Width and height of sharp videos, px."""

@@ -24,7 +24,7 @@ from vidboot.training_data import Entries, Folder, TrainingData
 
 LEAST_LONG_SHOTS = 2
 """A coarser level needs this many shots that fill half of its window."""
-CROSS_FIT_DRAWS = 4
+CROSS_FIT_DRAWS = 2
 """Noise draws per full video and noise level when the residual is cross-fitted."""
 
 

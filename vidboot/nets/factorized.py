@@ -101,7 +101,7 @@ class FactorizedNet(nn.Module):
         places = Places(
             space=_to(y, *rotary_in_space(H // patch, W // patch, width)),
             time=_to(y, *rotary_in_time(pts_seconds, width)),
-            shown=None if shown is None else patchify(shown, patch).amax(-1) > 0,
+            shown=_places_shown(shown, patch),
         )
         level = self.embed_sigma(fourier(sigma.log(), self.sigma_octaves))  # [B, D], float32
         modulation = self.modulation(level).unflatten(-1, (6, -1))
@@ -119,6 +119,14 @@ class FactorizedNet(nn.Module):
         row, column = torch.meshgrid(rows, columns, indexing="ij")
         place = torch.cat([fourier(row, octave), fourier(column, octave)], -1).flatten(0, 1)
         return self.embed_place(place.to(like.dtype))
+
+
+def _places_shown(shown: Tensor | None, patch: int) -> Tensor | None:
+    """Say where anything of a place is shown, [B, T, N]; None if that is everywhere, as attention is faster then."""
+    if shown is None:
+        return None
+    places = patchify(shown, patch).amax(-1) > 0
+    return None if places.all() else places
 
 
 def _to(like: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
