@@ -195,20 +195,12 @@ def demo(
 ) -> None:
     """Everything on a small folder that it makes itself; ends with a video and a page to judge it by."""
     with _told():
-        from contextlib import ExitStack
-
         from vidboot import config as configs
         from vidboot import demo as story
         from vidboot.data.progress import on_stderr
 
-        with ExitStack() as stack:
-            result = story.demo(
-                out,
-                configs.read(preset=preset, settings=story.SETTINGS),
-                story.sizes_of(preset),
-                rows=_report_line,
-                progress=lambda name: stack.enter_context(on_stderr(name)),
-            )
+        config, sizes = configs.read(preset=preset, settings=story.SETTINGS), story.sizes_of(preset)
+        result = story.demo(out, config, sizes, rows=_report_line, part=on_stderr)
     _print(result, as_json, lambda: f"watch {result['video']} and open {result['report']}")
 
 

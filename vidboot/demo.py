@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from vidboot import train as training
 from vidboot.config import Config
 from vidboot.data.encode import save_tiny
 from vidboot.data.ledger import Line
+from vidboot.data.progress import Progress
 from vidboot.data.records import FileRecord
 from vidboot.evaluate import Evaluation
 from vidboot.fit import Report
@@ -29,8 +31,8 @@ VIEW_NAMES = {
     "unused": "nothing",
 }
 
-Progress = Callable[[str], Callable[[int, int, str], None]]
-"""Name of a part of the work -> where it tells how far it is."""
+Part = Callable[[str], AbstractContextManager[Progress]]
+"""Name of a part of the work -> where that part tells how far it is, while it lasts."""
 
 
 SETTINGS = ("data.flip=true", "data.reverse=true")
@@ -75,7 +77,7 @@ def sizes_of(preset: str) -> Sizes:
     return SIZES[preset]
 
 
-def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, progress: Progress) -> dict[str, Any]:
+def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, part: Part) -> dict[str, Any]:
     """Make a folder of videos, scan it, train, generate, evaluate and report; running it again resumes.
 
     Args:
@@ -83,7 +85,7 @@ def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, progress: Pro
         config: settings of the run.
         sizes: how much it makes and measures.
         rows: takes each row of metrics.jsonl.
-        progress: where each part tells how far it is.
+        part: where each part of the work tells how far it is.
 
     Returns:
         What ``vidboot demo --json`` prints.
@@ -97,26 +99,24 @@ def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, progress: Pro
     except OSError as error:
         raise ValueError(f"cannot write the demo's folder {out}: {error.strerror}") from error
     videos, held_out, work, run_path = (out / name for name in ("videos", "held_out", "work", "run"))
-    _make_folder(out, sizes.folder, progress("making videos"))
-    files, shots = scan.audit(videos, work, progress=progress("scan"))
+    with part("making videos") as progress:
+        _make_folder(out, sizes.folder, progress)
+    with part("scan") as progress:
+        files, shots = scan.audit(videos, work, progress=progress)
     folder = training.Folder(videos, work, files, shots)
-    run = training.train(folder, run_path, config, report=rows, progress=progress("cache"))
+    with part("cache") as progress:
+        run = training.train(folder, run_path, config, report=rows, progress=progress)
     video = out / "demo.mp4"
-    generate(run_path, video, frames=sizes.frames, progress=progress("generate"))
+    with part("generate") as progress:
+        generate(run_path, video, frames=sizes.frames, progress=progress)
     held_out_shots = scan.audit(held_out, out / "held_out.vidboot")[1]
     measure = partial(evaluating.evaluate, run_path, held_out, out / "held_out.vidboot", held_out_shots)
-    short = measure(
-        samples=sizes.samples,
-        policies=("full", "clips-only", "low-res-only", "direct"),
-        progress=progress("evaluate"),
-    )
-    long = measure(
-        frames=sizes.frames,
-        samples=sizes.long_samples,
-        policies=("full",),
-        loss_policies=(),
-        progress=progress("evaluate long"),
-    )
+    with part("evaluate") as progress:
+        policies = ("full", "clips-only", "low-res-only", "direct")
+        short = measure(samples=sizes.samples, policies=policies, progress=progress)
+    with part("evaluate long") as progress:
+        how = {"policies": ("full",), "loss_policies": ()}
+        long = measure(frames=sizes.frames, samples=sizes.long_samples, progress=progress, **how)
     seconds = time.monotonic() - began
     page = out / "report.html"
     report.write_report(page, _page(short, long, files, folder.lines(config), run, seconds))
@@ -128,7 +128,7 @@ def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, progress: Pro
     }
 
 
-def _make_folder(out: Path, sizes: synthetic.FolderSizes, progress: Callable[[int, int, str], None]) -> None:
+def _make_folder(out: Path, sizes: synthetic.FolderSizes, progress: Progress) -> None:
     made = out / "videos.made"
     if made.exists():
         return

@@ -1,0 +1,71 @@
+"""The demo in miniature: every part of the way from a folder to a page."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from vidboot import config as configs
+from vidboot import demo as story
+from vidboot.data.progress import silent
+
+
+@contextlib.contextmanager
+def quiet(_: str) -> Iterator[Any]:
+    yield silent
+
+
+def run_demo(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    config = configs.read(preset="smoke", settings=story.SETTINGS)
+    result = story.demo(out, config, story.sizes_of("smoke"), rows=rows.append, part=quiet)
+    return result, rows
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("demo")
+    return out, run_demo(out)[0]
+
+
+def test_the_demo_says_what_it_made_and_measured(made: tuple[Path, dict[str, Any]]) -> None:
+    _, result = made
+    assert {"video", "report", "run", "seconds", "lag_correlation", "held_out_loss"} <= result.keys()
+    assert set(result["lag_correlation"]) == {"real", "full", "clips_only"}
+    assert set(result["held_out_loss"]) == {"full", "composition", "clips_only", "direct"}
+    assert result["lag_correlation"]["real"] > 0.9
+    json.dumps(result)
+
+
+def test_the_video_has_every_frame_and_plays_in_a_browser(made: tuple[Path, dict[str, Any]]) -> None:
+    with av.open(made[1]["video"]) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert sum(1 for _ in container.decode(stream)) == story.sizes_of("smoke").frames
+
+
+def test_the_page_shows_every_policy_and_the_file_that_was_refused(made: tuple[Path, dict[str, Any]]) -> None:
+    page = Path(made[1]["report"]).read_text()
+    for policy in ("real", "full", "clips-only", "low-res-only", "direct"):
+        assert f">{policy}" in page
+    assert "truncated_00000.mp4" in page
+
+
+def test_an_untrained_run_does_not_claim_to_keep_identity(made: tuple[Path, dict[str, Any]]) -> None:
+    assert "has not learnt" in Path(made[1]["report"]).read_text()
+
+
+def test_the_demo_run_again_trains_nothing_and_measures_the_same(made: tuple[Path, dict[str, Any]]) -> None:
+    out, first = made
+    again, rows = run_demo(out)
+    assert rows == []
+    assert json.dumps({**again, "seconds": 0}) == json.dumps({**first, "seconds": 0})
+
+
+def test_a_preset_without_videos_is_refused_with_the_legal_ones() -> None:
+    with pytest.raises(ValueError, match="'base'; it has for tiny, smoke"):
+        story.sizes_of("base")
