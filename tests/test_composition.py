@@ -190,6 +190,18 @@ def test_joining_replaces_the_band_and_keeps_the_detail(view: BandView) -> None:
     torch.testing.assert_close(whole(only_band(view, band))(y, sigma), view.lift(D_band))
 
 
+def test_above_its_level_the_inner_denoiser_is_not_asked_and_the_band_stands_alone() -> None:
+    def never(y: Tensor, sigma: Tensor) -> Tensor:
+        raise AssertionError(f"asked at {sigma = }")
+
+    y, view, band = random(1, 24, 1, 4, 4), LowRes(2), windowed(linear(1), tapered(6, 3))
+    inner = windowed(never, tapered(5, 3))
+    alone = whole(joined(inner, view, band, inner_below=2.0))(y, torch.tensor([2.5]))
+    torch.testing.assert_close(alone, whole(only_band(view, band))(y, torch.tensor([2.5])))
+    with pytest.raises(AssertionError, match="asked at"):
+        whole(joined(inner, view, band, inner_below=2.0))(y, torch.tensor([2.0]))
+
+
 def test_a_length_that_the_group_does_not_divide_is_refused_by_a_join() -> None:
     stream = joined(windowed(linear(), tapered(5, 3)), TimeMean(4), windowed(linear(), tapered(5, 3)))
     with pytest.raises(ValueError, match="22 frames are not divisible"):

@@ -170,7 +170,8 @@ class Model:
     def composition(self, frames: int, *, join: Join | None = None) -> Stream:
         """Clips in time, joined with the low-res view; ``join`` stands in for the run's own gate."""
         view = LowRes(self.config.low_res.factor)
-        return joined(self.clips_stream(), view, self.low_res_stream(frames), join or self.join(0))
+        below = self.config.clip.sigma_max
+        return joined(self.clips_stream(), view, self.low_res_stream(frames), join or self.join(0), inner_below=below)
 
     def clip(self) -> NetDenoiser:
         return self._loaded("clip", self.parts.clip)
@@ -181,13 +182,14 @@ class Model:
         return windowed(denoise, tapered(config.clip.window, config.clip.overlap))
 
     def low_res_stream(self, frames: int, *, level: int = 0, join: Join | None = None) -> Stream:
-        """The low-res net of a level; where it is shorter than the video, joined with the next coarser one."""
+        """The low-res net of a level, joined with the next coarser one, which sees farther and, of a short video, more
+        of it in each frame."""
         config = self.config.low_res
         fps = self.config.video.fps / config.group**level
         net = self._loaded(low_res_stage(level), lambda: self.parts.low_res(level))
         plan = tapered(config.window, config.overlap)
         fine = windowed(at_frame_rate(net, fps), plan, clips_per_call=2)
-        if frames <= config.window or not self.run.done(low_res_stage(level + 1)):
+        if frames <= config.group or not self.run.done(low_res_stage(level + 1)):
             return fine
         coarser = self.low_res_stream(-(-frames // config.group), level=level + 1)
         return joined(fine, TimeMean(config.group), coarser, join or self.join(level + 1))
@@ -210,9 +212,9 @@ class Model:
         return tapered(frames, frames // 2)
 
     def _coarser_levels(self, frames: int) -> int:
-        """Count the levels above the finest that a video of this length needs and the run has."""
+        """Count the levels above the finest that the run has and of which a video of this length fills a frame."""
         level, config = 0, self.config.low_res
-        while frames > config.window and self.run.done(low_res_stage(level + 1)):
+        while frames > config.group and self.run.done(low_res_stage(level + 1)):
             level += 1
             frames = -(-frames // config.group)
         return level

@@ -135,16 +135,30 @@ def back_projection(view: BandView, y: Tensor, D_inner: Tensor, D_band: Tensor, 
     return D_inner + view.lift(D_band - view.restrict(D_inner))
 
 
-def joined(inner: Stream, view: BandView, band: Stream, join: Join = back_projection) -> Stream:
+def joined(
+    inner: Stream, view: BandView, band: Stream, join: Join = back_projection, *, inner_below: float = float("inf")
+) -> Stream:
     """Compose the denoiser of a video with that of a band view of it.
+
+    Args:
+        inner: the denoiser of the video.
+        view: what the band shows of it.
+        band: the denoiser of the view.
+        join: how the two become one.
+        inner_below: where every sigma is above this level the band stands alone and the inner denoiser is not run: what
+            the band does not show has drowned in noise.
 
     Raises:
         ValueError: the number of frames is not divisible by the view's group.
     """
+    alone = only_band(view, band)
 
     def stream(y: Noisy, sigma: Tensor) -> Iterator[Tensor]:
         if y.frames % view.group:
             raise ValueError(f"{y.frames} frames are not divisible by {view.group = }")
+        if (sigma > inner_below).all():
+            yield from alone(y, sigma)
+            return
         D_band = Passing(band(restricted(view, y), view.gain * sigma))
         first = 0
         for D_inner in _whole_groups(inner(y, sigma), view.group):

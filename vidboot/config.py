@@ -67,6 +67,8 @@ class ClipConfig(_Part):
     """Frames the net sees at once."""
     overlap: int = Field(default=4, ge=0)
     """Frames shared by neighbouring windows; half a window or more."""
+    sigma_max: float = Field(default=30.0, gt=0)
+    """Noise level above which the low-res view stands alone: no detail shows there, and the clip net is not trained."""
     net: NetConfig = NetConfig()
     train: StageConfig = StageConfig()
 
@@ -122,10 +124,9 @@ class Config(_Part):
                     f"is not divisible by low_res.net.patch = {self.low_res.net.patch}"
                 )
         groups = self.low_res.group**self.low_res.levels
-        if self.video.frames > self.low_res.window and self.video.frames % groups:
+        if self.video.frames % groups:
             raise ValueError(
-                f"video.frames = {self.video.frames} is beyond low_res.window = {self.low_res.window} "
-                f"and so must be divisible by low_res.group ** low_res.levels = {groups}"
+                f"video.frames = {self.video.frames} is not divisible by low_res.group ** low_res.levels = {groups}"
             )
         for part in (self.low_res, self.clip):
             if not 2 * part.overlap >= part.window > part.overlap:

@@ -48,7 +48,7 @@ class Sizes:
     """Length of the video it ends with."""
     samples: int = 12
     """Videos per policy that are measured at the training length."""
-    long_samples: int = 6
+    long_samples: int = 4
     """Videos per policy that are measured at ``frames``."""
 
 

@@ -169,7 +169,10 @@ def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | No
 
 def _losses(model: Model, policies: Sequence[Policy], real: Tensor, seed: int) -> dict[str, Any]:
     """Weighted denoising loss of whole videos, per noise level and in the mean."""
-    T = real.shape[1]
+    # The composition needs whole groups of frames; what is left over is not measured.
+    group = model.config.low_res.group**model.config.low_res.levels
+    T = real.shape[1] // group * group
+    real = real[:, :T]
     pts_seconds = (torch.arange(T) / model.config.video.fps).expand(len(real), T)
     batches = [Batch(real, pts_seconds).to(model.device)]
     bands = {}

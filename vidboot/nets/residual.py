@@ -48,12 +48,12 @@ class Residual(nn.Module):
         return expand(g, y) * self(y, D_views, sigma)
 
     def g(self, sigma: Tensor) -> Tensor:
-        """How far R is trusted at a noise level, in [0, 1]: [B], linear in ln sigma between the knots."""
+        """How far R is trusted at a noise level, in [0, 1]: [B], linear in ln sigma between the knots, 0 above them."""
         at = sigma.log().to(self.knots).contiguous()
         right = torch.searchsorted(self.knots, at).clamp(1, len(self.knots) - 1)
         low, high = self.knots[right - 1], self.knots[right]
         part = ((at - low) / (high - low)).clamp(0, 1)
-        return torch.lerp(self.gate[right - 1], self.gate[right], part)
+        return torch.lerp(self.gate[right - 1], self.gate[right], part) * (at <= self.knots[-1])
 
 
 def with_second_input(net: FactorizedNet, *, channels: int) -> FactorizedNet:
