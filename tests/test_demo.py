@@ -42,7 +42,7 @@ def test_the_demo_says_what_it_made_and_measured(made: tuple[Path, dict[str, Any
 
 
 def test_the_video_has_every_frame_and_plays_in_a_browser(made: tuple[Path, dict[str, Any]]) -> None:
-    with av.open(made[1]["video"]) as container:
+    with av.open(str(made[1]["video"]), "r") as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert sum(1 for _ in container.decode(stream)) == story.sizes_of("smoke").frames

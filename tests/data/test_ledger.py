@@ -84,7 +84,7 @@ def test_damage_and_marks_make_a_shot_masked(how: dict[str, Any]) -> None:
 
 
 def test_a_mark_does_not_save_what_is_too_short() -> None:
-    assert line(1, masked={"5a"}).reason == "too_short"
+    assert line(1 / 8, masked={"5a"}).reason == "too_short"
 
 
 def test_filtering_drops_every_shot_of_a_file_with_any_damage() -> None:
