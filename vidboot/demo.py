@@ -196,7 +196,7 @@ def _page(
                 f"{memory_long['full']:.2f}",
                 f"memory {long.numbers['lag']} frames apart, at {long.frames} frames (real {memory_long['real']:.2f})",
             ),
-            report.Headline(f"{seconds / 60:.1f} min", "for all of this, from nothing"),
+            report.Headline(f"{seconds / 60:.1f} min", "for this call; what an earlier one had made was kept"),
         ],
         ledger=[
             report.LedgerRow(
@@ -208,7 +208,7 @@ def _page(
             for view in VIEW_NAMES
         ],
         refused=[report.Refused(reason, paths) for reason, paths in refused.items()],
-        clip_seconds=8 / short.fps,
+        clip_seconds=run.record["config"]["clip"]["window"] / short.fps,
         losses=run.metrics(),
         details={"seed": str(run.record["config"]["seed"]), "torch": run.record["torch"]},
         **sections,

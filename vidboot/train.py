@@ -74,14 +74,14 @@ def train_low_res(training: Training) -> None:
     below: nn.Module | None = None
     for level in range(config.levels + 1):
         group = config.group**level
+        stage = config.coarse if level else config.train
         pool, held_out = data.split(data.low, window=config.window, group=group, hide=data.config.data.hide)
         long_enough = sum(2 * entry.frames >= config.window * group for entry in pool.entries)
-        if not pool.longest or (level and long_enough < LEAST_LONG_SHOTS):
+        if not (stage.steps and pool.longest) or (level and long_enough < LEAST_LONG_SHOTS):
             break
         model = parts.low_res(level)
         if below is not None:
             model.load_state_dict(below.state_dict())
-        stage = config.coarse if level else config.train
         below = training.fit_view(low_res_stage(level), stage, model, pool, held_out)
         if level:
             finer = config.group ** (level - 1)
@@ -94,7 +94,7 @@ def train_clips(training: Training) -> None:
     """Train the short-clip net."""
     data, config = training.data, training.config.clip
     pool, held_out = data.split(data.sharp, window=config.window, hide=data.config.data.hide)
-    if pool.longest:
+    if config.train.steps and pool.longest:
         training.fit_view("clip", config.train, Parts.of(training.run).clip(), pool, held_out)
 
 
