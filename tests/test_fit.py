@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import vidboot.run
 from vidboot.denoiser import NetDenoiser
-from vidboot.fit import BANDS, Loss, NonFiniteLoss, Stage, StageConfig, fit
+from vidboot.fit import BANDS, Loss, NonFiniteLoss, Stage, StageConfig, Stopped, fit
 from vidboot.losses import Batch, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.optim import OptimConfig, Optimizer
@@ -154,6 +154,23 @@ def test_training_moves_the_weights_and_a_done_stage_is_only_loaded(tmp_path: Pa
     for name, value in fit(again, run).state_dict().items():
         assert torch.equal(value, average.state_dict()[name])
     assert [row["step"] for row in run.metrics()] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_a_training_told_to_stop_ends_at_its_next_step_and_resumes_bit_for_bit(tmp_path: Path, after: int) -> None:
+    whole = fit(stage(), new_run(tmp_path / "whole")).state_dict()
+    run, asked = new_run(tmp_path / "run"), 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == after
+
+    with pytest.raises(Stopped, match=f"step {after}"):
+        fit(stage(checkpoint_seconds=1e9), run, stop=stop)
+    assert load_tensors(run.checkpoint("clip"))[1]["step"] == after
+    for name, value in fit(stage(), run).state_dict().items():
+        assert torch.equal(value, whole[name])
 
 
 def test_a_row_of_metrics_says_what_a_person_asks(tmp_path: Path) -> None:

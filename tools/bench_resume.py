@@ -61,8 +61,8 @@ class Trainer:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
-                # One thread: how a sum is split over threads must not differ between runs.
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                # Two lines of stages at once, one thread each: how a sum is split must not differ between runs.
+                env={**os.environ, "OMP_NUM_THREADS": "2"},
             )
 
     def attempt(self, top: Path, work: Path, moments: Sequence[float]) -> dict[str, Any]:

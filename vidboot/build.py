@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
@@ -33,6 +35,9 @@ from vidboot.views import LowRes, TimeMean
 M = TypeVar("M", bound=nn.Module)
 
 Policy = Literal["full", "composition", "clips-only", "low-res-only", "direct"]
+
+_drawing = threading.Lock()
+"""torch draws the weights of all threads from one generator."""
 
 GATE_KNOTS = 12
 """Noise levels between which g(sigma) of the residual is linear."""
@@ -78,6 +83,14 @@ def faster_precision(device: torch.device) -> str:
     return "bfloat16" if seconds(torch.bfloat16) < seconds(torch.float32) else "float32"
 
 
+@contextmanager
+def _fresh_weights(seed: int) -> Iterator[None]:
+    """Draw weights from ``seed`` alone, whatever other threads draw."""
+    with _drawing, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 @dataclass(frozen=True)
 class Parts:
     """Builds a run's modules, with fresh weights."""
@@ -102,8 +115,7 @@ class Parts:
         return cls(config, torch.tensor(run.record["mean"]), precision, device_of(config))
 
     def denoiser(self, net: NetConfig, *, seed: int) -> NetDenoiser:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with _fresh_weights(seed):
             return NetDenoiser(FactorizedNet(net), self.mean, precision=self.precision).to(self.device)
 
     def low_res(self, level: int) -> NetDenoiser:
@@ -113,8 +125,7 @@ class Parts:
         return self.denoiser(self.config.clip.net, seed=self.config.seed + 1)
 
     def gate(self) -> ViewGate:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed + 3)
+        with _fresh_weights(self.config.seed + 3):
             return ViewGate(self.mean).to(self.device)
 
     def residual(self, clip: NetDenoiser) -> Residual:

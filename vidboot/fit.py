@@ -77,13 +77,26 @@ Report = Callable[[dict[str, object]], None]
 """Takes a row of metrics.jsonl."""
 
 
-def fit(stage: Stage, run: Run, report: Report = lambda row: None) -> nn.Module:
+class Stopped(WorkFailed):
+    """Training was asked to stop, and left a checkpoint to go on from."""
+
+
+def fit(
+    stage: Stage, run: Run, report: Report = lambda row: None, *, stop: Callable[[], bool] = lambda: False
+) -> nn.Module:
     """Train a stage to its end, from its last checkpoint if there is one, and return the averaged model.
 
     The averaged weights are left in the run as ``STAGE/weights.safetensors``.
 
+    Args:
+        stage: what to train.
+        run: where its checkpoint, its weights and its metrics go.
+        report: takes each row of metrics.jsonl.
+        stop: asked after each step.
+
     Raises:
         NonFiniteLoss: a loss was NaN or infinite; the last checkpoint is untouched.
+        Stopped: ``stop`` said so.
     """
     config = stage.config
     if run.done(stage.name):
@@ -109,6 +122,9 @@ def fit(stage: Stage, run: Run, report: Report = lambda row: None) -> nn.Module:
             report(row)
         if clock.due(config.checkpoint_seconds) and done < config.steps:
             _save(stage, run, done, average, optimizer)
+        if done < config.steps and stop():
+            _save(stage, run, done, average, optimizer)
+            raise Stopped(f"stage {stage.name} was stopped at step {done}")
     save_tensors(run.weights(stage.name), average.state_dict(), steps=config.steps)
     run.checkpoint(stage.name).unlink(missing_ok=True)
     return average

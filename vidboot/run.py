@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._metrics = threading.Lock()
         if not (path / "run.json").is_file():
             raise ValueError(f"{path} is not a run directory: it holds no run.json (vidboot train makes one)")
         try:
@@ -69,7 +71,7 @@ class Run:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
-        with open(self.path / "metrics.jsonl", "a") as file:
+        with self._metrics, open(self.path / "metrics.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -81,8 +83,9 @@ class Run:
 
     def forget(self, stage: str, after_step: int) -> None:
         """Drop the stage's lines of ``metrics.jsonl`` after a step: they will be written again."""
-        rows = [row for row in self.metrics() if row["stage"] != stage or row["step"] <= after_step]
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        with self._metrics:
+            rows = [row for row in self.metrics() if row["stage"] != stage or row["step"] <= after_step]
+            write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_text(path: Path, text: str) -> None:

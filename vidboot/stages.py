@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from functools import partial
 
 import imageio.v3 as iio
@@ -37,6 +38,8 @@ class Training:
     config: Config
     data: TrainingData
     report: Report
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Once set, every stage ends at its next step and can be resumed."""
 
     def fit_view(
         self, name: str, config: StageConfig, model: NetDenoiser, pool: Pool, held_out: Pool | None = None
@@ -60,7 +63,7 @@ class Training:
             seed=self.config.seed,
             device=device,
         )
-        return fit(stage, self.run, self.report)
+        return self._fit(stage)
 
     def fit_gate(self, level: int, config: StageConfig, pool: Pool) -> None:
         """Fit the gate that joins what is below a level with it, all nets held fixed, on clips as long as can be."""
@@ -85,7 +88,7 @@ class Training:
             seed=self.config.seed,
             device=model.device,
         )
-        fit(stage, self.run, self.report)
+        self._fit(stage)
 
     def fit_residual(self, name: str, pool: Pool) -> Residual:
         """Train a residual over the frozen composition."""
@@ -100,9 +103,12 @@ class Training:
             seed=self.config.seed,
             device=model.device,
         )
-        residual = fit(stage, self.run, self.report)
+        residual = self._fit(stage)
         assert isinstance(residual, Residual)
         return residual
+
+    def _fit(self, stage: Stage) -> nn.Module:
+        return fit(stage, self.run, self.report, stop=self.stop.is_set)
 
     def _strip(self, name: str, pool: Pool, net: nn.Module, step: int) -> None:
         """Leave a picture of sampled clips, one a row, as samples/STAGE-STEP.png."""

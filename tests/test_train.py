@@ -1,0 +1,86 @@
+"""Lines of stages that need nothing of each other run at once, and none outlives another's failure."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from vidboot.build import Parts
+from vidboot.config import Config
+from vidboot.train import side_by_side
+
+SECONDS = 20.0
+"""Long enough for any thread to be seen; no test waits for it unless it fails."""
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def training(device: str = "cpu") -> Any:
+    return SimpleNamespace(config=Config(device=device), stop=threading.Event())
+
+
+def test_two_lines_run_at_once_each_on_half_of_the_cores() -> None:
+    met = threading.Barrier(2, timeout=SECONDS)
+    threads = []
+
+    def line(_: Any) -> None:
+        met.wait()  # breaks unless the other line is there too
+        threads.append(torch.get_num_threads())
+
+    side_by_side(training(), line, line)
+    assert threads == [1, 1]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("device", "threads"), [("cuda", 2), ("cpu", 1)])
+def test_an_accelerator_and_a_single_core_take_one_line_after_the_other(device: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    lines = []
+    side_by_side(training(device), lambda _: lines.append(1), lambda _: lines.append(2))
+    assert lines == [1, 2]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_line_that_fails_stops_the_other_and_its_error_is_told(failing: int) -> None:
+    stopped = []
+
+    def fails(_: Any) -> None:
+        raise ValueError("no shot is left")
+
+    def works(one: Any) -> None:
+        stopped.append(one.stop.wait(SECONDS))
+
+    lines = [fails, works] if failing == 0 else [works, fails]
+    with pytest.raises(ValueError, match="no shot is left"):
+        side_by_side(training(), *lines)
+    assert stopped == [True]
+
+
+def test_fresh_weights_are_the_same_whatever_other_threads_draw() -> None:
+    parts = Parts(Config(), torch.zeros(3), torch.float32, torch.device("cpu"))
+    alone = [parts.clip().state_dict(), parts.low_res(0).state_dict()]
+    drawn: dict[int, list[Any]] = {0: [], 1: []}
+
+    def draw(kind: int) -> None:
+        for _ in range(5):
+            drawn[kind].append((parts.clip() if kind == 0 else parts.low_res(0)).state_dict())
+
+    threads = [threading.Thread(target=draw, args=(kind,)) for kind in drawn]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for kind, states in drawn.items():
+        assert len(states) == 5
+        for state in states:
+            assert all(torch.equal(value, alone[kind][name]) for name, value in state.items())
