@@ -29,16 +29,22 @@ def training(device: str = "cpu") -> Any:
     return SimpleNamespace(config=Config(device=device), stop=threading.Event())
 
 
-def test_two_lines_run_at_once_each_on_half_of_the_cores() -> None:
+def test_two_lines_run_at_once_each_on_half_of_the_cores_and_a_third_after_them() -> None:
     met = threading.Barrier(2, timeout=SECONDS)
-    threads = []
+    threads, ended = [], []
 
-    def line(_: Any) -> None:
+    def first(_: Any) -> None:
         met.wait()  # breaks unless the other line is there too
         threads.append(torch.get_num_threads())
+        ended.append("first")
 
-    side_by_side(training(), line, line)
-    assert threads == [1, 1]
+    def third(_: Any) -> None:
+        threads.append(torch.get_num_threads())
+        ended.append("third")
+
+    side_by_side(training(), first, first, third)
+    assert threads == [1, 1, 1]
+    assert ended.index("third") > 0
     assert torch.get_num_threads() == 2
 
 
@@ -46,18 +52,20 @@ def test_two_lines_run_at_once_each_on_half_of_the_cores() -> None:
 def test_an_accelerator_and_a_single_core_take_one_line_after_the_other(device: str, threads: int) -> None:
     torch.set_num_threads(threads)
     lines = []
-    side_by_side(training(device), lambda _: lines.append(1), lambda _: lines.append(2))
+    side_by_side(training(device), *(lambda _, n=n: lines.append(n) for n in (1, 2)))
     assert lines == [1, 2]
 
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_a_line_that_fails_stops_the_other_and_its_error_is_told(failing: int) -> None:
-    stopped = []
+    stopped, met = [], threading.Barrier(2, timeout=SECONDS)
 
     def fails(_: Any) -> None:
+        met.wait()
         raise ValueError("no shot is left")
 
     def works(one: Any) -> None:
+        met.wait()
         stopped.append(one.stop.wait(SECONDS))
 
     lines = [fails, works] if failing == 0 else [works, fails]

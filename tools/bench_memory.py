@@ -53,7 +53,7 @@ def make_run(path: Path, side: int, width: int, levels: int) -> None:
     residual.gate.fill_(1.0)
     stages: dict[str, nn.Module] = {"clip": parts.clip(), "residual": residual}
     for level in range(config.low_res.levels + 1):
-        stages |= {low_res_stage(level): parts.low_res(level), gate_stage(level): parts.gate()}
+        stages |= {low_res_stage(level): parts.low_res(level), gate_stage(level): parts.gate(level)}
     for name, module in stages.items():
         # Fresh nets answer with nothing: a little weight in the last layer makes them do their work.
         with torch.no_grad():

@@ -124,9 +124,10 @@ class Parts:
     def clip(self) -> NetDenoiser:
         return self.denoiser(self.config.clip.net, seed=self.config.seed + 1)
 
-    def gate(self) -> ViewGate:
+    def gate(self, level: int) -> ViewGate:
+        config = self.config.low_res.gate if level else self.config.gate
         with _fresh_weights(self.config.seed + 3):
-            return ViewGate(self.mean).to(self.device)
+            return ViewGate(self.mean, reach=config.reach).to(self.device)
 
     def residual(self, clip: NetDenoiser) -> Residual:
         return Residual(clip, fps=self.config.video.fps, knots=knots()).to(self.device)
@@ -209,7 +210,7 @@ class Model:
         """Return the fitted gate above a level, or plain back-projection if none was fitted."""
         if not self.run.done(gate_stage(level)):
             return back_projection
-        return self._loaded(gate_stage(level), self.parts.gate)
+        return self._loaded(gate_stage(level), lambda: self.parts.gate(level))
 
     def residual(self) -> Residual:
         return self._loaded("residual", lambda: self.parts.residual(self.parts.clip()))

@@ -37,6 +37,13 @@ class VideoConfig(_Part):
         return Target(self.frames, self.height, self.width, self.fps)
 
 
+class GateConfig(StageConfig):
+    """How a view gate is fitted."""
+
+    reach: float = Field(default=0.25, gt=0)
+    """Noise level above which the gate lets go, so that the band leads and memory lasts; see ``ViewGate``."""
+
+
 class LowResConfig(_Part):
     """The low-res view: long memory, at several time steps."""
 
@@ -56,7 +63,7 @@ class LowResConfig(_Part):
     """Training of the finest level."""
     coarse: StageConfig = StageConfig()
     """Training of each coarser level, which starts from the weights of the level below."""
-    gate: StageConfig = StageConfig()
+    gate: GateConfig = GateConfig()
     """Fitting of the gate between two levels."""
 
 
@@ -106,7 +113,7 @@ class Config(_Part):
     data: DataConfig = DataConfig()
     low_res: LowResConfig = LowResConfig()
     clip: ClipConfig = ClipConfig()
-    gate: StageConfig = StageConfig()
+    gate: GateConfig = GateConfig()
     """Fitting of the gate between clips and the low-res view."""
     residual: ResidualConfig = ResidualConfig()
     direct: StageConfig = StageConfig(steps=0)

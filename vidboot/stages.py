@@ -82,7 +82,7 @@ class Training:
         stage = Stage(
             name=name,
             config=config,
-            model=model.parts.gate(),
+            model=model.parts.gate(level),
             loss=lambda gate: partial(view_loss, joined_by(gate)),
             batch=lambda step: pool.batch(config.batch, seed=self.config.seed, stage=name, step=step),
             seed=self.config.seed,

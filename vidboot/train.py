@@ -25,6 +25,8 @@ from vidboot.training_data import Entries, Folder, TrainingData
 
 LEAST_LONG_SHOTS = 2
 """A coarser level needs this many shots that fill half of its window."""
+AT_ONCE = 2
+"""Lines of stages that share the cores of a CPU."""
 CROSS_FIT_DRAWS = 2
 """Noise draws per full video and noise level when the residual is cross-fitted."""
 
@@ -51,32 +53,33 @@ def train(
     run = _open(out, config, data)
     with _alone(run):
         training = Training(run, config, data, report)
-        side_by_side(training, train_low_res, train_sharp)
+        side_by_side(training, train_low_res, train_clips, train_direct)
         if data.full and run.done("clip") and run.done(low_res_stage(0)):
             train_joins(training)
     return run
 
 
 def side_by_side(training: Training, *lines: Callable[[Training], None]) -> None:
-    """Run lines of stages that need nothing of each other at once, each on its share of the cores.
+    """Run lines of stages that need nothing of each other, on a CPU two at a time, each on half of the cores.
 
     Nets this small leave cores idle between two operations, and two trainings on half of them each get further than one
     after the other on all. If a line fails, or a person interrupts, the others stop at their next step.
     """
     threads = torch.get_num_threads()
-    if device_of(training.config).type != "cpu" or threads < len(lines):
+    if device_of(training.config).type != "cpu" or threads < AT_ONCE:
         for line in lines:
             line(training)
         return
-    torch.set_num_threads(threads // len(lines))
+    torch.set_num_threads(threads // AT_ONCE)
     try:
-        with ThreadPoolExecutor(len(lines)) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             running = [pool.submit(line, training) for line in lines]
             try:
                 for ended in as_completed(running):
                     ended.result()
             except BaseException:
                 training.stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
     finally:
         torch.set_num_threads(threads)
@@ -115,14 +118,19 @@ def train_low_res(training: Training) -> None:
             training.fit_gate(level, config.gate, gate_pool)
 
 
-def train_sharp(training: Training) -> None:
-    """Train the nets of sharp frames: the short-clip net and, on the full videos alone, the direct baseline."""
-    data, config, parts = training.data, training.config, Parts.of(training.run)
-    pool, held_out = data.split(data.sharp, window=config.clip.window, hide=config.data.hide)
-    if config.clip.train.steps and pool.longest:
-        training.fit_view("clip", config.clip.train, parts.clip(), pool, held_out)
-    if config.direct.steps and data.full:
-        training.fit_view("direct", config.direct, parts.direct(), _full_pool(training, data.full))
+def train_clips(training: Training) -> None:
+    """Train the short-clip net."""
+    data, config = training.data, training.config.clip
+    pool, held_out = data.split(data.sharp, window=config.window, hide=data.config.data.hide)
+    if config.train.steps and pool.longest:
+        training.fit_view("clip", config.train, Parts.of(training.run).clip(), pool, held_out)
+
+
+def train_direct(training: Training) -> None:
+    """Train the baseline: one net on the full videos alone."""
+    full, config = training.data.full, training.config.direct
+    if config.steps and full:
+        training.fit_view("direct", config, Parts.of(training.run).direct(), _full_pool(training, full))
 
 
 def train_joins(training: Training) -> None:

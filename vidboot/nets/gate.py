@@ -11,8 +11,6 @@ from vidboot.views import BandView
 
 TERMS = 4
 HIDDEN = 16
-REACH = 0.25
-"""Noise level above which the gate lets go, so that the band leads."""
 
 
 class ViewGate(nn.Module):
@@ -33,7 +31,7 @@ class ViewGate(nn.Module):
 
     mean: Tensor
 
-    def __init__(self, mean: Tensor, *, reach: float = REACH) -> None:
+    def __init__(self, mean: Tensor, *, reach: float) -> None:
         super().__init__()
         self.reach = reach
         self.weights = nn.Sequential(nn.Linear(1, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, TERMS))
