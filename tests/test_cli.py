@@ -243,3 +243,28 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == f"vidboot: {tmp_path / 'none'} is neither a folder nor a file\n"
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "kept"),
+    [
+        (1, "videos"),  # the scan's list does not fit
+        (40, "files.jsonl"),  # the first weights do not
+    ],
+)
+def test_a_full_disk_is_one_sentence_and_loses_nothing(root: Path, tmp_path: Path, kilobytes: int, kept: str) -> None:
+    shutil.copytree(root / "videos", tmp_path / "videos")
+    call = ["train", "videos", "--out", "run", "--work", ".", "--preset", "smoke"]
+    # A limit on the size of a file, which the system tells in the way it tells of a full disk.
+    script = f"ulimit -f {kilobytes}; exec {sys.executable} -m vidboot {' '.join(call)}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    *_, sentence = done.stderr.strip().split("\n")
+    assert sentence == "vidboot: the disk is full: make room and run the same command again; what was finished is kept"
+    assert (tmp_path / kept).exists()
+    partial = [path for path in tmp_path.rglob(".*.partial")]
+    assert not partial
+    mended = subprocess.run([sys.executable, "-m", "vidboot", *call], cwd=tmp_path, capture_output=True, check=False)
+    assert mended.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -44,10 +45,18 @@ def _told() -> Iterator[None]:
         yield
     except ValueError as error:
         _stop(2, str(error))
-    except (WorkFailed, OSError) as error:
+    except WorkFailed as error:
         _stop(1, str(error))
+    except OSError as error:
+        _stop(1, _os_sentence(error))
     except KeyboardInterrupt:
         _stop(130, "interrupted; run the same command again to go on")
+
+
+def _os_sentence(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "the disk is full: make room and run the same command again; what was finished is kept"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def _stop(code: int, sentence: str) -> None:
