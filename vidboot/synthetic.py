@@ -60,13 +60,13 @@ class Truth(NamedTuple):
 
 
 def draw_scene(seed: int, index: int) -> Scene:
-    """Draw scene number ``index`` of ``seed``; the same for ever, whatever else is drawn."""
+    """Draw scene number ``index`` of ``seed``; the same for ever, whatever else is drawn. Species take turns."""
     rng = np.random.default_rng((seed, index))
     speed = rng.uniform(0.8, 1.9) / REFERENCE_SIDE
     angle = rng.uniform(0, 2 * np.pi)
     top, bottom = rng.uniform(0, 0.4, (2, 3))
     return Scene(
-        species=int(rng.integers(len(SPECIES))),
+        species=index % len(SPECIES),
         radius=float(rng.uniform(5.4, 7) / REFERENCE_SIDE),
         start=(float(rng.uniform()), float(rng.uniform())),
         velocity=(float(speed * np.cos(angle)), float(speed * np.sin(angle))),
@@ -186,7 +186,7 @@ class FolderSizes:
 
     clips: int = 1000
     """Sharp and short."""
-    low_res: int = 300
+    low_res: int = 800
     """Small and long."""
     full: int = 8
     """Sharp, long and clean."""
