@@ -262,9 +262,9 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(root: Path, tmp_path: Pat
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     *_, sentence = done.stderr.strip().split("\n")
-    assert sentence == "vidboot: the disk is full: make room and run the same command again; what was finished is kept"
+    told = "the disk or your share of it is full: make room and run this again; what was finished is kept"
+    assert sentence == f"vidboot: {told}"
     assert (tmp_path / kept).exists()
-    partial = [path for path in tmp_path.rglob(".*.partial")]
-    assert not partial
+    assert not list(tmp_path.rglob(".*.partial"))
     mended = subprocess.run([sys.executable, "-m", "vidboot", *call], cwd=tmp_path, capture_output=True, check=False)
     assert mended.returncode == 0

@@ -55,7 +55,7 @@ def _told() -> Iterator[None]:
 
 def _os_sentence(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "the disk is full: make room and run the same command again; what was finished is kept"
+        return "the disk or your share of it is full: make room and run this again; what was finished is kept"
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
@@ -90,7 +90,7 @@ def scan(
 def train(
     videos: Videos,
     out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],
-    preset: Annotated[str, typer.Option(help="A complete set of settings: smoke, tiny or base.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="A complete set of settings: smoke, tiny, real or base.")] = "tiny",
     config: Annotated[Path | None, typer.Option(help="A settings file instead of a preset.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change one setting: part.name=value.")] = None,
     work: Work = None,

@@ -34,7 +34,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._metrics = threading.Lock()
+        self._metrics_lock = threading.Lock()
         if not (path / "run.json").is_file():
             raise ValueError(f"{path} is not a run directory: it holds no run.json (vidboot train makes one)")
         try:
@@ -72,7 +72,7 @@ class Run:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
-        with self._metrics, open(self.path / "metrics.jsonl", "a") as file:
+        with self._metrics_lock, open(self.path / "metrics.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ class Run:
 
     def forget(self, stage: str, after_step: int) -> None:
         """Drop the stage's lines of ``metrics.jsonl`` after a step: they will be written again."""
-        with self._metrics:
+        with self._metrics_lock:
             rows = [row for row in self.metrics() if row["stage"] != stage or row["step"] <= after_step]
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 

@@ -23,10 +23,10 @@ from vidboot.run import Run, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
 
-LEAST_LONG_SHOTS = 2
-"""A coarser level needs this many shots that fill half of its window."""
 AT_ONCE = 2
 """Lines of stages that share the cores of a CPU."""
+LEAST_LONG_SHOTS = 2
+"""A coarser level needs this many shots that fill half of its window."""
 CROSS_FIT_DRAWS = 2
 """Noise draws per full video and noise level when the residual is cross-fitted."""
 
@@ -77,7 +77,7 @@ def side_by_side(training: Training, *lines: Callable[[Training], None]) -> None
             try:
                 for ended in as_completed(running):
                     ended.result()
-            except BaseException:
+            except BaseException:  # whatever a line raised, or the Ctrl-C of a person: no line goes on alone
                 training.stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
