@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from vidboot.data.encode import VideoWriter, save_tiny, save_video, to_uint8
+from vidboot.synthetic import video
 
 
 def gradient(frames: int, height: int, width: int) -> np.ndarray:
@@ -63,6 +65,18 @@ def test_saturated_colours_survive_a_tiny_file(tmp_path: Path) -> None:
     save_tiny(tmp_path / "a.mp4", frames.repeat(8, 0), 8)
     error = decode(tmp_path / "a.mp4")[0].astype(float) - frames
     assert 10 * np.log10(255**2 / np.mean(error**2)) > 38
+
+
+def test_the_same_frames_always_give_the_same_bytes(tmp_path: Path) -> None:
+    """Small moving pictures, files encoded at the same time: where the encoder once read stray memory."""
+    frames, _ = video(0, 3_000_000, frames=32, height=64, width=64)
+
+    def encode(number: int) -> bytes:
+        save_tiny(tmp_path / f"{number}.mp4", frames, 8)
+        return (tmp_path / f"{number}.mp4").read_bytes()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(encode, range(200)))) == 1
 
 
 def test_an_interrupted_run_leaves_nothing_half_written(tmp_path: Path) -> None:
