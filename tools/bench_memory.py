@@ -46,7 +46,13 @@ def make_run(path: Path, side: int, width: int, levels: int) -> None:
             "sampler": {"levels": levels},
         }
     )
-    record = {"config": config.model_dump(mode="json"), "data": "", "precision": "float32", "mean": [-0.5] * 3}
+    record = {
+        "config": config.model_dump(mode="json"),
+        "data": "",
+        "precision": "float32",
+        "mean": [-0.5] * 3,
+        "spread": 0.15,
+    }
     run = Run.create(path, record)
     parts = Parts.of(run)
     residual = parts.residual(parts.clip())

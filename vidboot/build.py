@@ -97,6 +97,7 @@ class Parts:
 
     config: Config
     mean: Tensor
+    spread: float
     precision: torch.dtype
     device: torch.device
 
@@ -107,16 +108,17 @@ class Parts:
         Raises:
             ValueError: the run's settings are not of this version.
         """
-        missing = [key for key in ("config", "precision", "mean") if key not in run.record]
+        missing = [key for key in ("config", "precision", "mean", "spread") if key not in run.record]
         if missing:
             raise ValueError(f"{run.path / 'run.json'} lacks {', '.join(missing)}")
         config = settings.check(run.record["config"])
         precision = getattr(torch, run.record["precision"])
-        return cls(config, torch.tensor(run.record["mean"]), precision, device_of(config))
+        return cls(config, torch.tensor(run.record["mean"]), run.record["spread"], precision, device_of(config))
 
     def denoiser(self, net: NetConfig, *, seed: int) -> NetDenoiser:
         with _fresh_weights(seed):
-            return NetDenoiser(FactorizedNet(net), self.mean, precision=self.precision).to(self.device)
+            made = NetDenoiser(FactorizedNet(net), self.mean, spread=self.spread, precision=self.precision)
+        return made.to(self.device)
 
     def low_res(self, level: int) -> NetDenoiser:
         return self.denoiser(self.config.low_res.net, seed=self.config.seed + 10 + level)

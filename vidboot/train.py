@@ -203,11 +203,13 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
         data.split(entries, window=window)[0]
         for entries, window in ((data.low, config.low_res.window), (data.sharp, config.clip.window))
     ]
+    mean, spread = mean_colour([pool for pool in pools if pool.entries], seed=config.seed)
     record = {
         "config": settings,
         "data": data.digest,
         "precision": config.precision if config.precision != "auto" else faster_precision(device_of(config)),
-        "mean": mean_colour([pool for pool in pools if pool.entries], seed=config.seed).tolist(),
+        "mean": mean.tolist(),
+        "spread": spread,
         "torch": torch.__version__,
         "cache": str(data.work.resolve() / "cache"),
         "sharp": [Path(entry.path).name for entry in pools[1].entries],

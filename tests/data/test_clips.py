@@ -195,11 +195,24 @@ def test_a_mask_that_is_edited_counts_at_once(pool: Pool, entries: dict[str, Ent
         path.write_bytes(before)
 
 
-def test_the_mean_colour_is_that_of_the_visible_pixels(work: Path, entries: dict[str, Entry]) -> None:
+def test_the_mean_colour_and_its_spread_are_those_of_the_visible_pixels(work: Path, entries: dict[str, Entry]) -> None:
     whole = Pool([entries["b.mp4"]], work / "masks", window=24, any_length=False)
     film, visible = frames_of(entries["b.mp4"]), expected_visible(entries["b.mp4"]).bool()
     expected = torch.stack([film[:, c][visible[:, 0]].mean() for c in range(3)])
-    torch.testing.assert_close(mean_colour([whole], seed=0, clips=3), expected, rtol=1e-5, atol=1e-5)
+    mean, spread = mean_colour([whole], seed=0, clips=3)
+    torch.testing.assert_close(mean, expected, rtol=1e-5, atol=1e-5)
+    assert spread < 1e-5, "the same clip three times"
     other = replace(whole, entries=[entries["a.mp4"]], window=8)
-    both = mean_colour([whole, other], seed=0, clips=3)
+    both, _ = mean_colour([whole, other], seed=0, clips=3)
     torch.testing.assert_close(both, (expected + frames_of(entries["a.mp4"]).mean((0, 2, 3))) / 2)
+
+
+def test_the_spread_of_colour_is_the_deviation_between_clips_of_what_they_show(work: Path, pool: Pool) -> None:
+    mean, spread = mean_colour([pool], seed=0, clips=9)
+    batch = pool.batch(9, seed=0, stage="mean 0", step=0)
+    assert batch.visible is not None
+    assert not batch.visible.all()
+    shown = batch.visible[:, :, 0].bool()  # [B, T, H, W]
+    colours = torch.stack([video.movedim(1, -1)[seen].mean(0) for video, seen in zip(batch.video, shown, strict=True)])
+    assert abs(spread - (colours - mean).square().mean().sqrt()) < 1e-6
+    assert spread > 0.01

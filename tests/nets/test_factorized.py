@@ -41,11 +41,34 @@ def hidden_places(B: int, T: int, H: int, W: int, seed: int = 3) -> Tensor:
 def test_a_fresh_net_answers_with_y_below_the_skip_and_the_mean_above_it_at_any_length_and_size(
     blocks: tuple[str, ...], T: int, H: int, W: int
 ) -> None:
-    denoiser = NetDenoiser(net(*blocks, fresh=True), MEAN)
+    denoiser = NetDenoiser(net(*blocks, fresh=True), MEAN, spread=0.0)
     y = random(3, T, 3, H, W)
     D = denoiser(y, torch.tensor([SIGMA_SKIP * 1e-4, SIGMA_SKIP, SIGMA_SKIP * 1e4]), pts_seconds=times(3, T))
     mean = MEAN.view(3, 1, 1).expand(T, 3, H, W)
     torch.testing.assert_close(D, torch.stack([y[0], (y[1] + mean) / 2, mean]))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("sigma", [0.5, 3.0, 40.0])
+def test_above_the_skip_a_fresh_net_guesses_the_mean_colour_as_normal_videos_have_it(
+    sigma: float, masked: bool
+) -> None:
+    """Against the posterior mean of videos that are one normal colour all over, from the covariance of their pixels."""
+    T, H, W, spread = 2, 4, 6, 0.3
+    y = MEAN.view(3, 1, 1) + sigma * random(1, T, 3, H, W)
+    shown = hidden_places(1, T, H, W) if masked else None
+    D = NetDenoiser(net(fresh=True), MEAN, spread=spread)(
+        y, torch.tensor([sigma]), shown=shown, pts_seconds=times(1, T)
+    )
+    seen = torch.ones(T, H, W, dtype=torch.bool) if shown is None else shown[0, :, 0].bool()
+    pixels = (y[0].movedim(1, 0) - MEAN.view(3, 1, 1, 1))[:, seen].double()  # [C, pixels]
+    n = pixels.shape[1]
+    covariance = torch.full((n, n), spread**2, dtype=torch.float64) + sigma**2 * torch.eye(n)
+    colour = MEAN + spread**2 * torch.linalg.solve(covariance, pixels.T).sum(0)
+    c = 1 / (1 + (sigma / SIGMA_SKIP) ** 2)
+    expected = colour.view(3, 1, 1).expand(T, 3, H, W).float()
+    blended = torch.lerp(expected, y[0], c)
+    torch.testing.assert_close(D[0], torch.where(seen[:, None], blended, expected))
 
 
 def test_the_skip_does_not_reach_what_is_hidden() -> None:

@@ -21,7 +21,7 @@ def clip_net() -> NetDenoiser:
     net = FactorizedNet(NetConfig(blocks=("space", "time"), width=16, heads=2, patch=2))
     for p in net.parameters():
         torch.nn.init.normal_(p, std=0.3 * p.shape[-1] ** -0.5)
-    return NetDenoiser(net, torch.tensor([0.1, 0.2, -0.3]))
+    return NetDenoiser(net, torch.tensor([0.1, 0.2, -0.3]), spread=0.0)
 
 
 def residual() -> Residual:

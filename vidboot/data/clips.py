@@ -159,11 +159,14 @@ def _span(size: int, rng: np.random.Generator) -> slice:
     return slice(first, first + length)
 
 
-def mean_colour(pools: Sequence[Pool], *, seed: int, clips: int = 64) -> Tensor:
-    """Estimate the data's mean per channel over the visible pixels of clips from each pool: [3]."""
-    means = []
+def mean_colour(pools: Sequence[Pool], *, seed: int, clips: int = 64) -> tuple[Tensor, float]:
+    """Estimate the data's mean per channel over the visible pixels of clips from each pool, [3], and its spread: the
+    standard deviation between clips of their mean colour, all channels taken together."""
+    means, variances = [], []
     for index, pool in enumerate(pools):
         batch = pool.batch(clips, seed=seed, stage=f"mean {index}", step=0)
         visible = torch.ones_like(batch.video[:, :, :1]) if batch.visible is None else batch.visible.float()
-        means.append((batch.video * visible).sum((0, 1, 3, 4)) / visible.sum().clamp(min=1))
-    return torch.stack(means).mean(0)
+        total, pixels = (batch.video * visible).sum((1, 3, 4)), visible.sum((1, 2, 3, 4))  # [B, 3], [B]
+        means.append(total.sum(0) / pixels.sum().clamp(min=1))
+        variances.append((total / pixels.clamp(min=1)[:, None] - means[-1])[pixels > 0].square().mean())
+    return torch.stack(means).mean(0), float(torch.stack(variances).nanmean().nan_to_num().sqrt())
