@@ -1,5 +1,7 @@
 """Attention ops of factorized video nets. Imports nothing of vidboot; triton only when a kernel is asked for."""
 
-from vidboot_kernels.attention import Backend, Rotary, spatial_attention, temporal_attention
+from vidboot_kernels.attention import spatial_attention, temporal_attention
+from vidboot_kernels.choice import Backend
+from vidboot_kernels.reference import Rotary
 
 __all__ = ["Backend", "Rotary", "spatial_attention", "temporal_attention"]

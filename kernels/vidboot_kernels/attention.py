@@ -1,26 +1,20 @@
 """Attention of factorized video nets: the public ops, which choose their backend.
 
 q, k, v are [B, T, N, heads, E] with any strides: B videos, T frames, N places in a frame. Both ops norm q and k (root
-mean square over E) and rotate them when rotary angles are given; the specification is ``reference``.
+mean square over E) and rotate them when rotary angles are given; the specification is ``reference.attention``.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidboot_kernels import reference
-
-Backend = Literal["auto", "reference", "sdpa"]
-Rotary = tuple[Tensor, Tensor]
-"""cos and sin of the angles, each broadcastable to [B, T, N, heads, E / 2]."""
-
-_Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+from vidboot_kernels import reference, xformers_backend
+from vidboot_kernels.choice import Backend, Call, Op, chosen
+from vidboot_kernels.reference import Rotary
 
 
 def spatial_attention(
@@ -30,6 +24,8 @@ def spatial_attention(
     *,
     key_mask: Tensor | None = None,
     rotary: Rotary | None = None,
+    window: int | None = None,
+    causal: bool = False,
     backend: Backend = "auto",
 ) -> Tensor:
     """Attend within each frame: a place to the places of its frame.
@@ -37,16 +33,19 @@ def spatial_attention(
     Args:
         q, k, v: [B, T, N, heads, E].
         key_mask: [B, T, N], True where a place may be attended to.
-        rotary: angles of each place.
-        backend: ``auto`` picks by device and precision; ``VIDBOOT_ATTENTION`` overrides it.
+        rotary: cos and sin of the angles of each place, each broadcastable to [B, T, N, heads, E / 2]; they get no
+            gradient from ``triton``.
+        window: attend where the places are at most so many apart.
+        causal: attend to no later place.
+        backend: ``auto`` picks by ``choice.TABLE``; ``VIDBOOT_ATTENTION`` overrides it.
 
     Returns:
         [B, T, N, heads, E]; exactly 0 where every key is masked.
+
+    Raises:
+        ValueError: no such backend, it cannot run on these tensors, or the window is negative.
     """
-    q, k = _normed_and_rotated(q, k, rotary)
-    mask = None if key_mask is None else key_mask[:, :, None]  # [B, T, 1, N]
-    out = _attend(backend, q)(q.transpose(2, 3), k.transpose(2, 3), v.transpose(2, 3), mask)
-    return out.transpose(2, 3)
+    return _attention("space", q, k, v, key_mask, rotary, window, causal, backend)
 
 
 def temporal_attention(
@@ -56,41 +55,100 @@ def temporal_attention(
     *,
     key_mask: Tensor | None = None,
     rotary: Rotary | None = None,
+    window: int | None = None,
+    causal: bool = False,
     backend: Backend = "auto",
 ) -> Tensor:
     """Attend along each place: a frame to the frames of its video at the same place.
 
-    Arguments and result as in ``spatial_attention``; ``rotary`` holds the angles of each frame.
+    Arguments and result as in ``spatial_attention``, with frames in place of places.
     """
-    q, k = _normed_and_rotated(q, k, rotary)
-    mask = None if key_mask is None else key_mask.permute(0, 2, 1)[:, :, None]  # [B, N, 1, T]
-    order = (0, 2, 3, 1, 4)  # [B, N, heads, T, E]
-    out = _attend(backend, q)(q.permute(order), k.permute(order), v.permute(order), mask)
-    return out.permute(0, 3, 1, 2, 4)
+    return _attention("time", q, k, v, key_mask, rotary, window, causal, backend)
 
 
-def _normed_and_rotated(q: Tensor, k: Tensor, rotary: Rotary | None) -> tuple[Tensor, Tensor]:
-    q, k = reference.rms_norm(q), reference.rms_norm(k)
-    if rotary is None:
-        return q, k
-    cos, sin = (angle.to(q.dtype) for angle in rotary)
-    return reference.rotate(q, cos, sin), reference.rotate(k, cos, sin)
+def _attention(
+    op: Op,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    key_mask: Tensor | None,
+    rotary: Rotary | None,
+    window: int | None,
+    causal: bool,
+    backend: Backend,
+) -> Tensor:
+    if window is not None and window < 0:
+        raise ValueError(f"{window = } is negative: it counts how far a query may look")
+    turn = _TURN[op]
+    *_, L, _, E = turn(q).shape
+    call = Call(op, _device(q), q.dtype, L, E, masked=key_mask is not None or window is not None)
+    name = chosen(backend, call)
+    mask = None if key_mask is None else turn(key_mask)  # [B, G, L]
+    if name in _WHOLE:
+        angles = rotary and (turn(rotary[0]), turn(rotary[1]))
+        out = _WHOLE[name](turn(q), turn(k), turn(v), key_mask=mask, rotary=angles, window=window, causal=causal)
+        return turn(out)
+    # Before the turn, as the passes over memory are fastest in the order in which it lies.
+    q, k = reference.normed_and_rotated(q, k, rotary)
+    q, k, v = (turn(x).transpose(2, 3) for x in (q, k, v))  # [B, G, heads, L, E]
+    mask = None if mask is None else mask[:, :, None]  # [B, G, 1, L]
+    if name == "reference":
+        out = reference.attend(q, k, v, mask, reference.band(L, window=window, causal=causal, device=q.device))
+    else:
+        out = _sdpa(q, k, v, mask, window, causal)
+    return turn(out.transpose(2, 3))
 
 
-def _attend(backend: Backend, q: Tensor) -> _Attend:
-    name = os.environ.get("VIDBOOT_ATTENTION", backend)
-    if name not in get_args(Backend):
-        raise ValueError(f"attention backend {name!r} is not one of {', '.join(get_args(Backend))}")
-    if name == "auto":
-        # On a CPU the backward of SDPA in bfloat16 costs many times that of plain products.
-        name = "reference" if q.device.type == "cpu" and q.dtype == torch.bfloat16 else "sdpa"
-    return reference.attend if name == "reference" else _sdpa
+def _in_place(x: Tensor) -> Tensor:
+    return x
 
 
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
-    if key_mask is None:
-        return F.scaled_dot_product_attention(q, k, v)
+def _time_and_place_exchanged(x: Tensor) -> Tensor:
+    return x.transpose(1, 2)
+
+
+# Each is its own inverse.
+_TURN: dict[Op, Callable[[Tensor], Tensor]] = {"space": _in_place, "time": _time_and_place_exchanged}
+
+
+def _device(x: Tensor) -> str:
+    return "hip" if x.device.type == "cuda" and torch.version.hip else x.device.type
+
+
+def _sdpa(
+    q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int | None = None, causal: bool = False
+) -> Tensor:
+    if key_mask is None and window is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    near = reference.band(q.shape[-2], window=window, causal=causal, device=q.device)
+    allowed = reference.both(key_mask, near)
+    assert allowed is not None
+    if key_mask is None:  # each query is near itself
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
     k, v = (torch.where(key_mask[..., None], x, 0) for x in (k, v))
-    # A row without keys would be NaN: let it attend to all of them, whose values are 0.
-    no_key = ~key_mask.any(-1, keepdim=True)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=(key_mask | no_key)[..., None, :])
+    # A row without keys would be NaN: let it attend to all of them.
+    no_key = ~allowed.any(-1, keepdim=True)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed | no_key)
+    # Without a band such a row saw values that are all 0.
+    return out if near is None else torch.where(no_key, 0, out)
+
+
+def _triton(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    key_mask: Tensor | None,
+    rotary: Rotary | None,
+    window: int | None,
+    causal: bool,
+) -> Tensor:
+    from vidboot_kernels.packed_triton import LONGEST, attention
+
+    if q.shape[2] > LONGEST:
+        raise ValueError(f"attention backend 'triton' attends along at most {LONGEST}, not {q.shape[2]}")
+    return attention(q, k, v, key_mask=key_mask, rotary=rotary, window=window, causal=causal)
+
+
+# Backends that norm, rotate and attend along dim 2 by themselves, like ``reference.attention``.
+_WHOLE = {"triton": _triton, "xformers": xformers_backend.attention}

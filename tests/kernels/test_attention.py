@@ -37,7 +37,17 @@ def angles(*shape: int) -> Rotary:
     return angle.cos(), angle.sin()
 
 
-def naive(kind: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rotary: Rotary | None) -> Tensor:
+def naive(
+    kind: str,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    rotary: Rotary | None,
+    *,
+    window: int = 1000,
+    causal: bool = False,
+) -> Tensor:
     """One query at a time, in float64: softmax_j(q_i . k_j / sqrt(E)) v_j over the keys allowed, 0 without any."""
     B, T, N, heads, E = q.shape
     q, k, v = (x.double() for x in (q, k, v))
@@ -52,6 +62,8 @@ def naive(kind: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rotar
         allowed = torch.ones(len(keys), dtype=torch.bool)
         if mask is not None:
             allowed = mask[b, t] if kind == "space" else mask[b, :, n]
+        back = (n if kind == "space" else t) - torch.arange(len(keys))
+        allowed = allowed & (back.abs() <= window) & ((back >= 0) | (not causal))
         if allowed.any():
             logits = keys[allowed] @ q[b, t, n, h] / math.sqrt(E)
             out[b, t, n, h] = torch.softmax(logits, 0) @ values[allowed]
@@ -101,6 +113,28 @@ def test_gradients_are_those_of_the_formula(kind: str, backend: Backend) -> None
         found.append(torch.autograd.grad((out * upstream).sum(), (q, k, v)))
     for gradient, expected in zip(*found, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", OPS)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    "band", [{"window": 2}, {"causal": True}, {"window": 0}, {"window": 3, "causal": True}], ids=str
+)
+def test_a_query_looks_no_further_than_it_may(kind: str, backend: Backend, masked: bool, band: dict[str, Any]) -> None:
+    mask, upstream = (some_keys(1, 9, 8) if masked else None), random(1, 9, 8, 2, 8, seed=5)
+    found = []
+    for exact in (False, True):
+        q, k, v = (x.requires_grad_() for x in case(9, 8, B=1))
+        if exact:
+            out = naive(kind, q, k, v, mask, None, **band)
+        else:
+            out = OPS[kind](q, k, v, key_mask=mask, backend=backend, **band)
+        found.append([out.double(), *torch.autograd.grad((out * upstream).sum(), (q, k, v))])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    out, exact = found[0][0], found[1][0]
+    assert not out[exact == 0].any()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -217,7 +251,7 @@ def test_the_environment_overrides_the_backend(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_unknown_backend_is_refused_with_the_legal_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = case(2, 3)
-    legal = r"attention backend 'fast' is not one of auto, reference, sdpa"
+    legal = r"attention backend 'fast' is not one of auto, triton, sdpa, xformers, reference"
     with pytest.raises(ValueError, match=legal):
         spatial_attention(q, k, v, backend="fast")  # type: ignore[arg-type]
     monkeypatch.setenv("VIDBOOT_ATTENTION", "fast")

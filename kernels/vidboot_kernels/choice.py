@@ -1,0 +1,89 @@
+"""Which backend computes an op: the caller's, the environment's, or the first row of a published table that fits."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from typing import Literal, NamedTuple, get_args
+
+import torch
+
+Backend = Literal["auto", "triton", "sdpa", "xformers", "reference"]
+Op = Literal["space", "time"]
+HALF = (torch.bfloat16, torch.float16)
+
+
+class Call(NamedTuple):
+    """What the choice depends on."""
+
+    op: Op
+    device: str
+    """``torch.device.type``, or ``hip`` for a torch built for ROCm."""
+    dtype: torch.dtype
+    L: int
+    """Length attended along."""
+    E: int
+    masked: bool
+    """A key mask or a window is given."""
+
+
+class Row(NamedTuple):
+    """A line of the table: it fits a call if every condition that is not None holds."""
+
+    backend: Backend
+    device: str | None = None
+    dtypes: tuple[torch.dtype, ...] | None = None
+    op: Op | None = None
+    masked: bool | None = None
+    longest: int | None = None
+    widest: int | None = None
+
+    def fits(self, call: Call) -> bool:
+        return (
+            self.device in (None, call.device)
+            and (self.dtypes is None or call.dtype in self.dtypes)
+            and self.op in (None, call.op)
+            and self.masked in (None, call.masked)
+            and (self.longest is None or self.longest >= call.L)
+            and (self.widest is None or self.widest >= call.E)
+        )
+
+
+# The row of the CPU was measured. Nothing has been timed on a GPU: those rows follow the bytes that a kernel must move
+# (4 tensors forward and 7 backward in time, against 12 to 36 with the copies that SDPA needs) and leave to SDPA what
+# that argument does not decide: unmasked attention in space.
+TABLE = (
+    # On a CPU the backward of SDPA in bfloat16 costs many times that of plain products.
+    Row("reference", device="cpu", dtypes=(torch.bfloat16,)),
+    Row("triton", device="cuda", dtypes=HALF, op="time", longest=128, widest=128),
+    Row("triton", device="cuda", dtypes=HALF, masked=True, longest=128, widest=128),
+    Row("sdpa"),
+)
+
+
+def chosen(backend: Backend, call: Call) -> Backend:
+    """Return the backend to call: ``VIDBOOT_ATTENTION`` before ``backend``, the table where that says ``auto``.
+
+    Raises:
+        ValueError: there is no such backend.
+    """
+    name = os.environ.get("VIDBOOT_ATTENTION", backend)
+    if name not in get_args(Backend):
+        raise ValueError(f"attention backend {name!r} is not one of {', '.join(get_args(Backend))}")
+    if name != "auto":
+        return name  # type: ignore[return-value]  # narrowed by the line above
+    found = from_table(call)
+    if not torch.compiler.is_compiling():
+        _log_once(call, found)
+    return found
+
+
+def from_table(call: Call) -> Backend:
+    """Return the backend of the first row that fits."""
+    return next(row.backend for row in TABLE if row.fits(call))
+
+
+@functools.cache
+def _log_once(call: Call, found: Backend) -> None:
+    logging.getLogger("vidboot_kernels").info("attention backend %s for %s", found, call)
