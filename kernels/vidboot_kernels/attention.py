@@ -143,11 +143,9 @@ def _triton(
     window: int | None,
     causal: bool,
 ) -> Tensor:
-    from vidboot_kernels.packed_triton import LONGEST, attention
+    from vidboot_kernels import packed_triton
 
-    if q.shape[2] > LONGEST:
-        raise ValueError(f"attention backend 'triton' attends along at most {LONGEST}, not {q.shape[2]}")
-    return attention(q, k, v, key_mask=key_mask, rotary=rotary, window=window, causal=causal)
+    return packed_triton.attention(q, k, v, key_mask=key_mask, rotary=rotary, window=window, causal=causal)
 
 
 # Backends that norm, rotate and attend along dim 2 by themselves, like ``reference.attention``.

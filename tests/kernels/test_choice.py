@@ -25,7 +25,10 @@ def _no_override(monkeypatch: pytest.MonkeyPatch) -> None:
     ("call", "backend"),
     [
         (TIME, "triton"),
-        (TIME._replace(L=128, E=128, dtype=torch.float16, masked=True), "triton"),
+        (TIME._replace(L=128, dtype=torch.float16, masked=True), "triton"),
+        (TIME._replace(L=64, E=128), "triton"),
+        (TIME._replace(L=65, E=128), "sdpa"),
+        (TIME._replace(E=60), "sdpa"),
         (TIME._replace(L=129), "sdpa"),
         (TIME._replace(E=160), "sdpa"),
         (TIME._replace(dtype=torch.float32), "sdpa"),
