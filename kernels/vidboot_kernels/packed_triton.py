@@ -69,6 +69,14 @@ def attention(
     return packed_attention(q, k, v, key_mask, cos, sin, behind, 0 if causal else behind)
 
 
+def bytes_moved(q: Tensor, *, backward: bool = False) -> int:
+    """Return what must go between memory and GPU: q, k, v and the result, or those, its gradient and three gradients.
+
+    Key mask and angles, smaller by E and by the number of heads, are not counted.
+    """
+    return (7 if backward else 4) * q.numel() * q.element_size()
+
+
 def forward_tile(arch: int, E: int, L: int) -> Tile:
     return Tile(64, 4) if L <= 64 else Tile(128, 8)
 
