@@ -1,0 +1,234 @@
+"""Compile every kernel configuration for GPUs that are not here, and fail where the machine code is not what we want.
+
+    python tools/check_kernels.py --arch 90
+
+A configuration goes through the launch code and the just-in-time compiler that a GPU would run, up to the launch. It
+fails on a spilled register (sm_90), no tensor-core instruction, a global load or store of 2 bytes at a time, more
+shared memory than the device has, more registers than its budget. It says nothing of speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.pop("TRITON_INTERPRET", None)  # a process is interpreter or compiler for good
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")  # what triton 3.9 does, and warns that 3.10 will not
+
+import torch
+import triton
+import triton.backends.nvidia
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+
+from vidboot_kernels import packed_triton
+from vidboot_kernels.tiles_triton import Launch, prepared_angles
+
+README = Path(__file__).parent.parent / "kernels" / "README.md"
+BEGIN, END = "<!-- begin: python tools/check_kernels.py --write -->", "<!-- end -->"
+TARGETS = {
+    "80": GPUTarget("cuda", 80, 32),
+    "90": GPUTarget("cuda", 90, 32),
+    "100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+SHARED_LIMIT = {"80": 166912, "90": 232448, "100": 232448, "gfx942": 65536}  # bytes; the compiler does not check
+COUNTED = {
+    "spills": r"\b(?:LDL|STL)\b",
+    "mma": r"\b(?:HGMMA|HMMA|UTC\w*MMA)\b",
+    "wide loads": r"\b(?:LDG\.E|LDGSTS\.E)\.(?:\w+\.)*128|\bUTMALDG",
+    "narrow": r"\b(?:LDG|STG)\.E\.(?:\w+\.)*[US]16\b",
+    "barriers": r"\bBAR\.SYNC",
+}
+
+
+class Configuration(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    launch: Callable[[int], Launch]
+    """By compute capability times 10."""
+    registers: int
+    """Budget of a thread on sm_90."""
+
+
+def fused_qkv(L: int, E: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Slices of a fused projection along time, [B, N, L, heads, E], without memory."""
+    fused = torch.empty(2, L, 1024, 3, 16, E, dtype=torch.bfloat16, device="meta")
+    q, k, v = (x.transpose(1, 2) for x in fused.unbind(3))
+    return q, k, v
+
+
+def packed(arch: int, *, L: int, E: int, masked: bool, backward: bool) -> Launch:
+    q, k, v = fused_qkv(L, E)
+    mask = torch.empty(2, 1024, L, dtype=torch.bool, device="meta") if masked else None
+    angle = torch.empty(2, 1, L, 1, E // 2, dtype=torch.bfloat16, device="meta")
+    out = torch.empty(2, L, 1024, 16, E, dtype=torch.bfloat16, device="meta").transpose(1, 2)
+    given = (q, k, v, mask, prepared_angles((angle, angle), q), L, L, out)
+    if backward:
+        return packed_triton.backward_launch(*given, (out, out, out), tile=packed_triton.backward_tile(arch, E, L))
+    return packed_triton.forward_launch(*given, tile=packed_triton.forward_tile(arch, E, L))
+
+
+def packed_table() -> Iterator[Configuration]:
+    shapes = [(L, E) for L, E in itertools.product((16, 64, 128), (64, 72, 128)) if packed_triton.longest(E) >= L]
+    for (L, E), masked in [*itertools.product(shapes, (False, True)), ((16, 32), True), ((21, 64), True)]:
+        for backward in (False, True):
+            name = f"packed {'backward' if backward else 'forward'}, L {L}, E {E}{', masked' if masked else ''}"
+            launch = functools.partial(packed, L=L, E=E, masked=masked, backward=backward)
+            # 65,536 registers for 3 or more blocks forward and 2 backward; for 1 where a tile has 128 rows.
+            budget = 255 if L > 64 else (168 if E <= 64 else 255) if backward else (128 if E <= 64 else 168)
+            yield Configuration(name, launch, budget)
+
+
+CONFIGURATIONS = [*packed_table()]
+
+
+class _Absent:
+    """A driver of a GPU that is not here: enough for the compiler."""
+
+    def __init__(self, target: GPUTarget) -> None:
+        self.target = target
+
+    def get_current_device(self) -> tuple[str, Any]:
+        return self.target.backend, self.target.arch
+
+    def get_current_stream(self, device: object) -> int:
+        return 0
+
+    def get_current_target(self) -> GPUTarget:
+        return self.target
+
+    def is_active(self) -> bool:
+        return True
+
+
+def compiled(launch: Launch, target: GPUTarget) -> Any:
+    driver.set_active(_Absent(target))  # type: ignore[arg-type]  # what the compiler asks of a driver
+    kernel = launch.kernel.warmup(
+        **launch.arguments, grid=(launch.programs,), num_warps=launch.warps, num_stages=launch.stages
+    )
+    return kernel.result() if hasattr(kernel, "result") else kernel
+
+
+def inspected(kernel: Any, arch: str) -> dict[str, int]:
+    """Registers, shared memory and instructions of the machine code."""
+    if arch == "gfx942":
+        text = kernel.asm["amdgcn"]
+        found = {name: int(re.findall(rf"\.{name}:\s+(\d+)", text)[0]) for name in ("vgpr_count", "vgpr_spill_count")}
+        counts = {
+            "registers": found["vgpr_count"],
+            "spills": found["vgpr_spill_count"],
+            "mma": len(re.findall(r"\bv_mfma", text)),
+            "wide loads": len(re.findall(r"_load_dwordx4", text)),
+            "narrow": len(re.findall(r"_load_(?:ushort|short)|_store_short", text)),
+            "barriers": len(re.findall(r"\bs_barrier", text)),
+        }
+        return counts | {"shared": kernel.metadata.shared}
+    tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as cubin:
+        cubin.write(kernel.asm["cubin"])
+        cubin.flush()
+        usage, sass = (
+            subprocess.run([tool, flag, cubin.name], capture_output=True, text=True, check=True).stdout
+            for flag in ("-res-usage", "-sass")
+        )
+    registers = re.search(r"REG:(\d+)", usage)
+    assert registers, usage
+    counts = {name: len(re.findall(pattern, sass)) for name, pattern in COUNTED.items()}
+    return {"registers": int(registers[1]), "shared": kernel.metadata.shared, **counts}
+
+
+def faults(found: dict[str, int], configuration: Configuration, arch: str) -> list[str]:
+    """Say what is wrong with the machine code, in words."""
+    rules = {
+        f"{found['spills']} spills": arch == "90" and found["spills"] > 0,
+        "no tensor-core instruction": found["mma"] == 0,
+        f"{found['narrow']} loads or stores of 2 bytes": found["narrow"] > 0,
+        f"{found['shared']} bytes of shared memory, over {SHARED_LIMIT[arch]}": found["shared"] > SHARED_LIMIT[arch],
+        f"{found['registers']} registers, over {configuration.registers}": arch == "90"
+        and found["registers"] > configuration.registers,
+    }
+    # What is compiled for gfx942 is not tuned: that it compiles is all that is asked.
+    return [] if arch == "gfx942" else [rule for rule, broken in rules.items() if broken]
+
+
+def check(archs: list[str], only: str) -> list[dict[str, Any]]:
+    chosen = [configuration for configuration in CONFIGURATIONS if only in configuration.name]
+    rows = []
+    for done, (arch, configuration) in enumerate(itertools.product(archs, chosen), 1):
+        start = time.perf_counter()
+        launch = configuration.launch(90 if arch == "gfx942" else int(arch))
+        found = inspected(compiled(launch, TARGETS[arch]), arch)
+        row = {"name": configuration.name, "arch": arch, "warps": launch.warps, **found}
+        row["faults"] = faults(found, configuration, arch)
+        rows.append(row)
+        words = f"{found['registers']} registers, {time.perf_counter() - start:.1f} s"
+        report = "; ".join(row["faults"]) or "fine"
+        print(f"[{done}/{len(archs) * len(chosen)}] {arch} {configuration.name}: {report} ({words})", file=sys.stderr)
+    return rows
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """A table with a line per configuration and three numbers per architecture: registers, shared memory, spills."""
+    archs = list(dict.fromkeys(row["arch"] for row in rows))
+    by_name: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_name.setdefault(row["name"], {})[row["arch"]] = row
+    head = "".join(f" {'sm_' if arch.isdigit() else ''}{arch} |" for arch in archs)
+    lines = [
+        f"Triton {triton.__version__}; registers of a thread / KiB of shared memory / tensor-core instructions, "
+        "and spilled loads and stores if there are any.",
+        "",
+        f"| kernel | warps |{head}",
+        f"|---|---|{'---|' * len(archs)}",
+    ]
+    for name, found in by_name.items():
+        cells = (
+            f" {row['registers']} / {row['shared'] / 1024:.0f} / {row['mma']}"
+            + (f", {row['spills']} spills |" if row["spills"] else " |")
+            for row in (found[arch] for arch in archs)
+        )
+        lines.append(f"| {name} | {next(iter(found.values()))['warps']} |{''.join(cells)}")
+    return "\n".join(lines)
+
+
+def write(rows: list[dict[str, Any]]) -> None:
+    """Put the table between the markers in the README of the kernels."""
+    before, rest = README.read_text().split(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n\n{markdown(rows)}\n\n{END}{rest.split(END)[1]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", choices=TARGETS, action="append", help="repeat for several; default: all")
+    parser.add_argument("--only", default="", help="configurations whose name contains this")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--write", action="store_true", help=f"rewrite the table in {README.parent.name}/README.md")
+    asked = parser.parse_args()
+    rows = check(asked.arch or list(TARGETS), asked.only)
+    if asked.write:
+        write(rows)
+    wrong = [row for row in rows if row["faults"]]
+    if asked.json:
+        print(json.dumps({"triton": triton.__version__, "rows": rows}))
+    elif not asked.write:
+        print(markdown(rows))
+    print(f"{len(rows) - len(wrong)} of {len(rows)} configurations are fine", file=sys.stderr)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
