@@ -136,7 +136,7 @@ def _launch(
 ) -> Launch:
     B, G, L, heads, E = q.shape
     sequences = B * G * heads
-    assert sequences < 2**31, f"{sequences = }"
+    assert sequences + tile.rows < 2**31, f"{sequences = }"
     cos, sin = rotary or (None, None)
     arguments |= {
         "q_ptr": q,

@@ -37,7 +37,9 @@ class Launch(NamedTuple):
     stages: int = 1
 
     def run(self) -> None:
-        self.kernel[(self.programs,)](**self.arguments, num_warps=self.warps, num_stages=self.stages)
+        # Triton launches on the current device, which need not be that of the tensors.
+        with torch.cuda.device_of(next(x for x in self.arguments.values() if isinstance(x, Tensor))):
+            self.kernel[(self.programs,)](**self.arguments, num_warps=self.warps, num_stages=self.stages)
 
 
 def require_device(x: Tensor) -> None:

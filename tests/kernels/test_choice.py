@@ -106,3 +106,10 @@ def test_a_negative_window_is_refused() -> None:
     q, k, v = torch.randn(3, 1, 4, 4, 2, 8)
     with pytest.raises(ValueError, match="window = -1 is negative"):
         temporal_attention(q, k, v, window=-1)
+
+
+@pytest.mark.parametrize("attend", [spatial_attention, temporal_attention])
+def test_auto_compiles_into_one_graph(attend: Any) -> None:
+    q, k, v = torch.randn(3, 1, 4, 5, 2, 8)
+    compiled = torch.compile(attend, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(q, k, v, window=2), attend(q, k, v, window=2))
