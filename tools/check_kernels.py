@@ -71,15 +71,15 @@ def fused_qkv(L: int, E: int) -> tuple[Tensor, Tensor, Tensor]:
     return q, k, v
 
 
-def packed(arch: int, *, L: int, E: int, masked: bool, backward: bool) -> Launch:
+def packed(_arch: int, *, L: int, E: int, masked: bool, backward: bool) -> Launch:
     q, k, v = fused_qkv(L, E)
     mask = torch.empty(2, 1024, L, dtype=torch.bool, device="meta") if masked else None
     angle = torch.empty(2, 1, L, 1, E // 2, dtype=torch.bfloat16, device="meta")
     out = torch.empty(2, L, 1024, 16, E, dtype=torch.bfloat16, device="meta").transpose(1, 2)
     given = (q, k, v, mask, prepared_angles((angle, angle), q), L, L, out)
     if backward:
-        return packed_triton.backward_launch(*given, (out, out, out), tile=packed_triton.backward_tile(arch, E, L))
-    return packed_triton.forward_launch(*given, tile=packed_triton.forward_tile(arch, E, L))
+        return packed_triton.backward_launch(*given, (out, out, out), tile=packed_triton.tile_of("backward", L, E))
+    return packed_triton.forward_launch(*given, tile=packed_triton.tile_of("forward", L, E))
 
 
 def packed_table() -> Iterator[Configuration]:

@@ -9,7 +9,7 @@ of its tile.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import triton
@@ -21,7 +21,6 @@ from vidboot_kernels.tiles_triton import (
     Launch,
     aligned,
     angles_unit,
-    arch_of,
     empty_like_caller,
     in_units,
     operand,
@@ -77,12 +76,20 @@ def bytes_moved(q: Tensor, *, backward: bool = False) -> int:
     return (7 if backward else 4) * q.numel() * q.element_size()
 
 
-def forward_tile(arch: int, E: int, L: int) -> Tile:
-    return Tile(64, 4) if L <= 64 else Tile(128, 8)
+TILES = {
+    ("forward", 64, 64): Tile(64, 4),
+    ("forward", 64, 128): Tile(64, 4),
+    ("forward", 128, 64): Tile(128, 8),
+    ("backward", 64, 64): Tile(64, 4),
+    ("backward", 64, 128): Tile(64, 8),
+    ("backward", 128, 64): Tile(128, 8),
+}
+"""By kernel, longest L and widest E, on every GPU. Chosen by registers, not yet by time."""
 
 
-def backward_tile(arch: int, E: int, L: int) -> Tile:
-    return Tile(64, 4) if L <= 64 and E <= 64 else Tile(64 if L <= 64 else 128, 8)
+def tile_of(kernel: Literal["forward", "backward"], L: int, E: int) -> Tile:
+    """Return the tile of a kernel for sequences of L and heads of E."""
+    return TILES[kernel, 64 if L <= 64 else 128, 64 if E <= 64 else 128]
 
 
 def forward_launch(
@@ -181,7 +188,7 @@ def packed_attention(
     if not q.numel():
         return out
     rotary = None if cos is None or sin is None else prepared_angles((cos, sin), q)
-    tile = forward_tile(arch_of(q), q.shape[4], q.shape[2])
+    tile = tile_of("forward", q.shape[2], q.shape[4])
     q, k, v = aligned(q), aligned(k), aligned(v)
     forward_launch(q, k, v, key_mask, rotary, behind, ahead, out, tile=tile).run()
     return out
@@ -204,7 +211,7 @@ def packed_attention_backward(
     if not q.numel():
         return dqkv
     rotary = None if cos is None or sin is None else prepared_angles((cos, sin), q)
-    tile = backward_tile(arch_of(q), q.shape[4], q.shape[2])
+    tile = tile_of("backward", q.shape[2], q.shape[4])
     q, k, v, dout = aligned(q), aligned(k), aligned(v), aligned(dout)
     backward_launch(q, k, v, key_mask, rotary, behind, ahead, dout, dqkv, tile=tile).run()
     return dqkv

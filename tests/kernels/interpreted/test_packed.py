@@ -133,7 +133,7 @@ def test_the_result_and_its_gradients_are_contiguous_for_the_caller(time: bool) 
 
 def test_more_sequences_than_an_axis_of_a_grid_holds_lie_along_the_first() -> None:
     x = torch.empty(3, 70_000, 16, 16, 64, device="meta")
-    tile = packed_triton.forward_tile(90, 64, 16)
+    tile = packed_triton.tile_of("forward", 16, 64)
     launch = packed_triton.forward_launch(x, x, x, None, None, 16, 16, x, tile=tile)
     assert launch.programs == 3 * 70_000 * 16 / 4
 
