@@ -143,9 +143,11 @@ def _triton(
     window: int | None,
     causal: bool,
 ) -> Tensor:
-    from vidboot_kernels import packed_triton
+    from vidboot_kernels import flash_triton, packed_triton
 
-    return packed_triton.attention(q, k, v, key_mask=key_mask, rotary=rotary, window=window, causal=causal)
+    packed = q.shape[2] <= packed_triton.longest(q.shape[4])
+    attend = packed_triton.attention if packed else flash_triton.attention
+    return attend(q, k, v, key_mask=key_mask, rotary=rotary, window=window, causal=causal)
 
 
 # Backends that norm, rotate and attend along dim 2 by themselves, like ``reference.attention``.
