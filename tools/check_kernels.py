@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 os.environ.pop("TRITON_INTERPRET", None)  # a process is interpreter or compiler for good
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")  # what triton 3.9 does, and warns that 3.10 will not
@@ -33,8 +33,8 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from vidboot_kernels import packed_triton
-from vidboot_kernels.tiles_triton import Launch, prepared_angles
+from vidboot_kernels import flash_triton, norm_rotate_triton, packed_triton
+from vidboot_kernels.tiles_triton import Launch, empty_like_caller, prepared_angles
 
 README = Path(__file__).parent.parent / "kernels" / "README.md"
 BEGIN, END = "<!-- begin: python tools/check_kernels.py --write -->", "<!-- end -->"
@@ -62,6 +62,8 @@ class Configuration(NamedTuple):
     """By compute capability times 10."""
     registers: int
     """Budget of a thread on sm_90."""
+    products: bool = True
+    """It has matrix products, which must be those of tensor cores."""
 
 
 def fused_qkv(L: int, E: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,7 +95,46 @@ def packed_table() -> Iterator[Configuration]:
             yield Configuration(name, launch, budget)
 
 
-CONFIGURATIONS = [*packed_table()]
+def flash(arch: int, *, kernel: flash_triton.Kernel, E: int, masked: bool, window: bool) -> Launch:
+    q, k, v = fused_qkv(1024, E)
+    q = k = dout = empty_like_caller(q)
+    v = q if masked else v  # in place, or moved
+    B, G, L, heads, _ = q.shape
+    place = torch.empty(B, G, L, dtype=torch.int32, device="meta") if masked else None
+    lse = torch.empty(B, G, heads, L, device="meta")
+    tensors = dict(
+        q=q, k=k, v=v, lse=lse, visible=None if place is None else place[..., 0], position=place if window else None
+    )
+    reach, cut = 64 if window else L, flash_triton.blocks(kernel, E, arch)
+    if kernel == "forward":
+        return flash_triton.forward_launch(tensors | dict(out=dout, place=place), reach, reach, cut=cut)
+    tensors |= dict(dout=dout, delta=lse)
+    if kernel == "dq":
+        return flash_triton.dq_launch(tensors | dict(out=dout, dq=q, place=place), reach, reach, cut=cut)
+    return flash_triton.dkdv_launch(tensors | dict(dk=q, dv=q), reach, reach, cut=cut)
+
+
+def norm_rotate(arch: int, *, E: int, backward: bool) -> Launch:
+    x = fused_qkv(1024, E)[1]
+    y, angle = empty_like_caller(x), torch.empty(2, 1, 1024, 1, E // 2, dtype=torch.bfloat16, device="meta")
+    place = torch.empty(x.shape[:3], dtype=torch.int32, device="meta")
+    tensors = dict(dy=y, x=x, dx=y) if backward else dict(x=x, y=y)
+    return norm_rotate_triton.launch(tensors, prepared_angles((angle, angle), x), place, place[..., 0], norm=True)
+
+
+def flash_table() -> Iterator[Configuration]:
+    for E, masked, window in itertools.product((64, 72, 128), (False, True), (False, True)):
+        for kernel in get_args(flash_triton.Kernel):
+            name = f"flash {kernel}, E {E}{', masked' if masked else ''}{', window' if window else ''}"
+            launch = functools.partial(flash, kernel=kernel, E=E, masked=masked, window=window)
+            # Two blocks of 256 threads share 65,536 registers, except where a window falls on moved keys.
+            yield Configuration(name, launch, 255 if E > 64 or kernel == "dkdv" or (masked and window) else 128)
+    for E, backward in itertools.product((64, 72, 128), (False, True)):
+        name = f"norm and rotate{' backward' if backward else ''}, E {E}, masked"
+        yield Configuration(name, functools.partial(norm_rotate, E=E, backward=backward), 128, products=False)
+
+
+CONFIGURATIONS = [*packed_table(), *flash_table()]
 
 
 class _Absent:
@@ -155,7 +196,7 @@ def faults(found: dict[str, int], configuration: Configuration, arch: str) -> li
     """Say what is wrong with the machine code, in words."""
     rules = {
         f"{found['spills']} spills": arch == "90" and found["spills"] > 0,
-        "no tensor-core instruction": found["mma"] == 0,
+        "no tensor-core instruction": configuration.products and found["mma"] == 0,
         f"{found['narrow']} loads or stores of 2 bytes": found["narrow"] > 0,
         f"{found['shared']} bytes of shared memory, over {SHARED_LIMIT[arch]}": found["shared"] > SHARED_LIMIT[arch],
         f"{found['registers']} registers, over {configuration.registers}": arch == "90"
