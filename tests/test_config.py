@@ -4,9 +4,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from pydantic import BaseModel
 
 from vidboot.config import PRESETS, Config, check, read
+from vidboot.nets.factorized import FactorizedNet
 
 FILES = sorted(PRESETS.glob("*.toml"))
 
@@ -25,6 +27,22 @@ def test_every_preset_is_a_complete_run(path: Path) -> None:
         assert net.width // net.heads % 4 == 0
     group = config.low_res.group**config.low_res.levels
     assert config.video.frames <= config.low_res.window or config.video.frames % group == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_nets_of_every_preset_can_be_built(path: Path) -> None:
+    config = read(path=path)
+    with torch.device("meta"):
+        for net in (config.clip.net, config.low_res.net):
+            assert len(FactorizedNet(net).blocks) == len(net.blocks)
+
+
+def test_the_clip_net_of_base_has_the_size_that_is_timed() -> None:
+    config = read(preset="base")
+    net, blocks = config.clip.net, config.clip.net.blocks
+    assert (blocks.count("space"), blocks.count("time"), len(blocks)) == (12, 12, 24)
+    assert (net.width, net.heads, net.patch) == (1024, 16, 8)
+    assert (config.clip.window, config.video.height, config.video.width, config.clip.train.batch) == (16, 256, 256, 2)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

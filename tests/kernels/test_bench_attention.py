@@ -1,0 +1,49 @@
+"""The benchmark of a GPU, where there is none: it refuses, and its dry run goes through."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bench() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_attention", ROOT / "tools" / "bench_attention.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_without_a_gpu_it_refuses(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["bench_attention.py", "--all"])
+    assert bench.main() == 2
+    assert "needs a CUDA device" in capsys.readouterr().err
+
+
+def test_a_dry_run_measures_small_shapes_and_keeps_nothing(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bench_attention.py", "--dry-run"])
+    before = (ROOT / "kernels" / "README.md").read_text()
+    assert bench.main() == 0
+    shown = capsys.readouterr().out
+    assert all(str(shape) in shown for shape in bench.SMALL)
+    assert "whose times mean nothing" in shown
+    assert (ROOT / "kernels" / "README.md").read_text() == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_readme_has_a_row_for_each_shape(bench: ModuleType) -> None:
+    readme = (ROOT / "kernels" / "README.md").read_text()
+    assert all(f"| {shape} | {name} |" in readme for shape in bench.SHAPES for name in ("forward", "both"))

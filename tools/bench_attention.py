@@ -1,0 +1,366 @@
+"""Attention on a GPU: first whether it is right, then what it costs beside what PyTorch offers.
+
+    python tools/bench_attention.py --all
+
+Right: what tests/kernels/test_on_gpu.py says; compute-sanitizer, if installed, must find nothing in it. If anything is
+wrong no time is printed. Cost: each shape on slices of a fused projection, norm, rotation and layout
+included, against SDPA by each of its kernels (norm, rotation and the copies it needs compiled by torch.compile),
+FlexAttention compiled (the making of its mask not counted) and xformers; "bare" is SDPA on contiguous inputs that are
+normed already. Times are medians over replays of a CUDA graph that walks over more inputs than the cache holds; shares
+are of the copy rate measured in the same run. Then one training step of configs/base.toml, kernels on and off.
+
+``--dry-run`` does the same on a CPU with small shapes and the reference in place of the kernels; its times mean nothing
+and are not written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vidboot import config as configs
+from vidboot.denoiser import NetDenoiser
+from vidboot.losses import Batch, view_loss
+from vidboot.nets.factorized import FactorizedNet
+from vidboot.optim import Optimizer
+from vidboot_kernels import reference, spatial_attention, temporal_attention
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- begin: python tools/bench_attention.py --all -->", "<!-- end: bench_attention -->"
+SDPA = {
+    "sdpa flash": SDPBackend.FLASH_ATTENTION,
+    "sdpa cudnn": SDPBackend.CUDNN_ATTENTION,
+    "sdpa efficient": SDPBackend.EFFICIENT_ATTENTION,
+}
+SECONDS = 420
+"""After so long no more is measured, and 2 minutes before no more of FlexAttention and xformers."""
+CACHE_BYTES = 256 * 2**20
+STEPS = 10
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One call of an op on [B, T, N, heads, E], bfloat16, heads * E = width."""
+
+    op: Literal["time", "space"]
+    T: int
+    N: int
+    E: int = 64
+    hidden: float = 0.0
+    """Share of the keys that is masked, at random."""
+    B: int = 2
+    width: int = 1024
+
+    def __str__(self) -> str:
+        return f"{self.op} T{self.T} N{self.N} E{self.E}" + (f", {self.hidden:.0%} masked" if self.hidden else "")
+
+    @property
+    def tensor_bytes(self) -> int:
+        return 2 * self.B * self.T * self.N * self.width
+
+    def call(self, device: torch.device, *, seed: int = 0) -> Call:
+        B, T, N, E, heads = self.B, self.T, self.N, self.E, self.width // self.E
+        generator = torch.Generator(device).manual_seed(seed)
+        normal = partial(torch.randn, device=device, generator=generator, dtype=torch.bfloat16)
+        qkv = [x.requires_grad_() for x in normal(B, T, N, 3, heads, E).unbind(3)]
+        angle = normal(*((B, T, 1) if self.op == "time" else (1, 1, N)), 1, E // 2).float()
+        mask = torch.rand(B, T, N, device=device, generator=generator) >= self.hidden if self.hidden else None
+        rotary = angle.cos().bfloat16(), angle.sin().bfloat16()
+        return Call(self.op, qkv, rotary, mask, normal(B, T, N, heads, E))
+
+
+class Call(NamedTuple):
+    """Inputs of an op and the gradient of its result."""
+
+    op: Literal["time", "space"]
+    qkv: list[Tensor]
+    rotary: reference.Rotary
+    mask: Tensor | None
+    dout: Tensor
+
+    def turned(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2) if self.op == "time" else x
+
+
+Attend = Callable[[Call], Tensor]
+
+SHAPES = [
+    *(Shape("time", T, N) for T in (16, 32, 64) for N in (1024, 4096)),
+    *(Shape("space", 16, N) for N in (1024, 4096)),
+    *(Shape("space", 16, N, hidden=0.25) for N in (1024, 4096)),
+    *(Shape("space", 16, N, E=128) for N in (1024, 4096)),
+]
+SMALL = [Shape("time", 4, 6, E=16, width=32), Shape("space", 3, 20, E=16, width=32, hidden=0.25)]
+
+
+def by_op(backend: str) -> Attend:
+    def attend(call: Call) -> Tensor:
+        op: Any = temporal_attention if call.op == "time" else spatial_attention
+        return op(*call.qkv, key_mask=call.mask, rotary=call.rotary, backend=backend)
+
+    return attend
+
+
+def prepared(call: Call) -> list[Tensor]:
+    """Norm, rotate and lay out for SDPA, [B * G, heads, L, E]; a copy only where its strides do not merge."""
+    q, k, v = call.qkv
+    q, k = reference.normed_and_rotated(q, k, call.rotary)
+    return [call.turned(x).transpose(2, 3).flatten(0, 1) for x in (q, k, v)]
+
+
+def by_library(attend: Callable[..., Tensor], prepare: Callable[[Call], list[Tensor]]) -> Attend:
+    """A function of q, k, v [B * G, heads, L, E], and the way there and back."""
+
+    def attended(call: Call) -> Tensor:
+        B, T, N, *_ = call.dout.shape
+        out = attend(*prepare(call)).unflatten(0, (B, N if call.op == "time" else T))
+        return call.turned(out.transpose(2, 3)).contiguous()
+
+    return attended
+
+
+def sdpa(backend: SDPBackend, mask: Tensor | None, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    with sdpa_kernel(backend):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def compiled(f: Any, device: torch.device) -> Any:
+    return torch.compile(f, dynamic=False) if device.type == "cuda" else f
+
+
+def flex(call: Call) -> Callable[..., Tensor]:
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    attend = compiled(flex_attention, call.dout.device)
+    if call.mask is None:
+        return attend
+    keys = call.turned(call.mask).flatten(0, 1)  # [B * G, L]
+    G, L = keys.shape
+    block_mask = create_block_mask(lambda b, h, i, j: keys[b, j], G, None, L, L, device=str(keys.device))
+    return partial(attend, block_mask=block_mask)
+
+
+def contenders(
+    call: Call, ours: str, prepare: Callable[[Call], list[Tensor]]
+) -> Iterator[tuple[str, Callable[[], Attend]]]:
+    """Names and how to make them, ours first."""
+    yield "ours", lambda: by_op(ours)
+    mask = None if call.mask is None else call.turned(call.mask).flatten(0, 1)[:, None, None]  # [B * G, 1, 1, L]
+    for name, backend in SDPA.items():
+        yield name, lambda backend=backend: by_library(partial(sdpa, backend, mask), prepare)
+    yield "flex", lambda: by_library(flex(call), prepare)
+    yield "xformers", lambda: by_op("xformers")
+    for name, backend in SDPA.items():
+        yield f"bare {name}", lambda backend=backend: lambda bare: sdpa(backend, mask, *bare.qkv)
+
+
+def bare(call: Call) -> Call:
+    """The same call on contiguous inputs that are normed and rotated, with the result as it comes."""
+    qkv = [x.detach().contiguous().requires_grad_() for x in prepared(call)]
+    return call._replace(qkv=qkv, dout=torch.randn_like(qkv[0]))
+
+
+def with_gradients(attend: Attend, call: Call) -> list[Tensor]:
+    out = attend(call)
+    return [out, *torch.autograd.grad(out, call.qkv, call.dout)]
+
+
+def complaint() -> str | None:
+    """What the tests say that run the kernels on this device; compute-sanitizer repeats them where it is installed."""
+    tests = [sys.executable, "-m", "pytest", "-x", str(ROOT / "tests" / "kernels" / "test_on_gpu.py")]
+    tool = shutil.which("compute-sanitizer")
+    if tool is None:
+        print("compute-sanitizer is not installed: accesses to memory are not checked", file=sys.stderr)
+    for command in [tests] + ([] if tool is None else [[tool, "--error-exitcode", "9", *tests, "-k", "300 or 21"]]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+        except subprocess.TimeoutExpired:
+            return f"{' '.join(command)} did not end within 120 s"
+        if done.returncode:
+            return f"{' '.join(command)}\n{done.stdout[-4000:]}{done.stderr[-1000:]}"
+    return None
+
+
+def milliseconds(run: Callable[[], object], device: torch.device, *, replays: int = 9) -> float:
+    """Median time of ``run``, as a CUDA graph."""
+    if device.type == "cpu":
+        began = time.perf_counter()
+        run()
+        return 1e3 * (time.perf_counter() - began)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(2):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    found = []
+    for _ in range(replays):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        found.append(start.elapsed_time(end))
+    return median(found)
+
+
+def copy_rate(device: torch.device, size: int) -> float:
+    """Bytes read and written per millisecond."""
+    x = torch.zeros(size, dtype=torch.uint8, device=device)
+    y = torch.empty_like(x)
+    return 2 * size / milliseconds(lambda: y.copy_(x), device)
+
+
+def measure(shape: Shape, ours: str, device: torch.device, deadline: float) -> Iterator[dict[str, Any]]:
+    """Rows of one shape; a contender that cannot run here is left out, with its reason on stderr."""
+    count = 1 + max(1, CACHE_BYTES // (3 * shape.tensor_bytes)) if device.type == "cuda" else 1
+    calls = [shape.call(device, seed=seed) for seed in range(count)]
+    # All calls have one mask, so that a contender is made once.
+    calls = [call._replace(mask=calls[0].mask) for call in calls]
+    prepare = compiled(prepared, device)
+    for name, make in contenders(calls[0], ours, prepare):
+        if time.monotonic() > deadline - (120 if name in ("flex", "xformers") else 0):
+            print(f"{shape}: {name} is left out, as time is up", file=sys.stderr)
+            continue
+        try:
+            attend, given = make(), [bare(call) for call in calls] if name.startswith("bare") else calls
+            with torch.no_grad():
+                forward = milliseconds(lambda: [attend(call) for call in given], device) / count  # noqa: B023
+            both = milliseconds(lambda: [with_gradients(attend, call) for call in given], device) / count  # noqa: B023
+        except (RuntimeError, ValueError, ImportError) as error:
+            print(f"{shape}: {name} is left out: {str(error).strip().splitlines()[0][:150]}", file=sys.stderr)
+            continue
+        yield {"shape": str(shape), "contender": name, "forward_ms": forward, "both_ms": both}
+
+
+def train_step(backend: str, device: torch.device, preset: str) -> float:
+    """Milliseconds of one step of a preset's clip net, its blocks compiled."""
+    os.environ["VIDBOOT_ATTENTION"] = backend
+    config = configs.read(preset=preset)
+    B, T, H, W = config.clip.train.batch, config.clip.window, config.video.height, config.video.width
+    torch.manual_seed(0)
+    net = FactorizedNet(config.clip.net).to(device)
+    for block in net.blocks:
+        block.compile(backend="inductor" if device.type == "cuda" else "eager")
+    model = NetDenoiser(net, torch.zeros(3, device=device), precision=torch.bfloat16)
+    optimizer = Optimizer(model, config.clip.train.optim)
+    video = torch.rand(B, T, 3, H, W, device=device) * 2 - 1
+    clips = Batch(video, (torch.arange(T, device=device) / config.video.fps).expand(B, T))
+    sigma, times = torch.full((B,), 0.5, device=device), []
+    for step in range(3 + STEPS if device.type == "cuda" else 1):
+        began = time.perf_counter()
+        view_loss(model, clips, sigma, torch.randn_like(video)).backward()
+        optimizer.step(step + 1, 1000)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(1e3 * (time.perf_counter() - began))
+    del os.environ["VIDBOOT_ATTENTION"]
+    return median(times[-STEPS:])
+
+
+def table(shapes: list[Shape], rows: list[dict[str, Any]], rate: float | None) -> str:
+    """Markdown; what was not measured says so."""
+    lines = ["| shape | pass | ours | best SDPA | its / our time | bare SDPA | flex | xformers | of copy rate |"]
+    lines.append("|---" * 9 + "|")
+    for shape in shapes:
+        for name, tensors in (("forward", 4), ("both", 11)):
+            ms = {row["contender"]: row[f"{name}_ms"] for row in rows if row["shape"] == str(shape)}
+            if not ms:
+                lines.append(f"| {shape} | {name} | not measured |" + " |" * 6)
+                continue
+            ours, best, bare = ms.get("ours"), least(ms, "sdpa"), least(ms, "bare")
+            ratio = best / ours if ours and best else None
+            share = tensors * shape.tensor_bytes / ours / rate if ours and rate else None
+            cells = [said(x, "{:.3f}") for x in (ours, best, bare, ms.get("flex"), ms.get("xformers"))]
+            cells.insert(2, said(ratio, "{:.2f}"))
+            cells.append(said(share, "{:.0%}") if shape.op == "time" else "")
+            lines.append(f"| {shape} | {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def least(ms: dict[str, float], kind: str) -> float | None:
+    return min((x for name, x in ms.items() if name.startswith(kind)), default=None)
+
+
+def said(x: float | None, form: str) -> str:
+    return "not measured" if x is None else form.format(x)
+
+
+def write(path: Path, text: str) -> None:
+    """Put the table between its markers in a file."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{path} lacks the line {BEGIN} or {END}")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--all", action="store_true", help="check, measure, write the CSV and the table")
+    what.add_argument("--dry-run", action="store_true", help="the same in small on a CPU, nothing kept")
+    parser.add_argument("--csv", type=Path, default=Path("bench_attention.csv"))
+    args = parser.parse_args()
+    if args.all and not torch.cuda.is_available():
+        print("bench_attention needs a CUDA device, and torch finds none; --dry-run runs without", file=sys.stderr)
+        return 2
+    os.environ.pop("VIDBOOT_ATTENTION", None)  # it would turn all into one
+    deadline = time.monotonic() + SECONDS
+    if args.all and (found := complaint()):
+        print(f"something is wrong, so no times:\n{found}", file=sys.stderr)
+        return 1
+    torch._dynamo.config.recompile_limit = 64  # type: ignore[attr-defined]  # one for each shape
+    device, ours, preset = (
+        (torch.device("cuda"), "triton", "base") if args.all else (torch.device("cpu"), "reference", "smoke")
+    )
+    shapes, rows = SHAPES if args.all else SMALL, []
+    rate = copy_rate(device, 2**30 if args.all else 2**20)
+    on, off = (train_step(backend, device, preset) for backend in (ours, "sdpa"))
+    for shape in shapes:
+        rows += measure(shape, ours, device, deadline)
+        print(f"{shape} is measured", file=sys.stderr, flush=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    same = {"device": torch.cuda.get_device_name() if args.all else "none: a dry run, whose times mean nothing"}
+    same |= {"torch": torch.__version__, "triton": version("triton"), "commit": commit.stdout.strip() or "unknown"}
+    text = ", ".join(f"{key} {value}" for key, value in same.items()) + "; ms, bfloat16, B = 2, width 1024; "
+    text += f"{rate / 1e9:.2f} TB/s copied (read + written). One training step of {preset}: {on:.1f} ms with kernels, "
+    text += f"{off:.1f} with SDPA, ratio {off / on:.2f}.\n\n{table(shapes, rows, rate)}"
+    print(text)
+    with tempfile.TemporaryDirectory() as unkept:
+        readme, path = ROOT / "kernels" / "README.md", args.csv
+        if args.dry_run:
+            readme, path = Path(shutil.copy(readme, unkept)), Path(unkept) / "times.csv"
+        write(readme, text)
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, [*rows[0], *same])
+            writer.writeheader()
+            writer.writerows(row | same for row in rows)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
