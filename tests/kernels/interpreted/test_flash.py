@@ -6,8 +6,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import triton
 from cases import TOLERANCE, Case, assert_agrees, errors, generator, ids, with_gradients
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -17,6 +19,8 @@ from vidboot_kernels import flash_triton, norm_rotate_triton, reference
 from vidboot_kernels.flash_triton import attention
 from vidboot_kernels.norm_rotate_triton import Order, norm_rotate
 
+OLD = triton.__version__ < "3.7" and np.__version__ >= "2.4"
+pytestmark = pytest.mark.skipif(OLD, reason="loops of triton 3.6's interpreter fail with numpy 2.4 and newer")
 F16 = torch.float16
 CASES = [
     Case(L=2, E=8, B=2),
