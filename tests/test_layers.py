@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("vidboot_kernels",),
     ("errors", "noise", "views", "masks"),
-    ("denoiser",),
+    ("denoiser", "decisions"),
     ("composition", "losses", "metrics"),
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),
@@ -23,8 +23,8 @@ LAYERS = (
     ("config",),
     ("build", "training_data"),
     ("stages",),
-    ("train", "generate", "scan", "mask", "report"),
-    ("evaluate", "restore"),
+    ("train", "generate", "scan", "report"),
+    ("evaluate", "restore", "mask"),
     ("demo", "compare"),
     ("__main__",),
 )

@@ -87,6 +87,30 @@ def scan(
 
 
 @app.command()
+def mask(
+    videos: Videos,
+    decisions: Annotated[Path | None, typer.Option("--apply", help="Merge the file that the page saved.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Where the page goes; default WORK/review.html.")] = None,
+    work: Work = None,
+    as_json: Json = False,
+) -> None:
+    """Review the masks of a folder: a page to accept, reject and redraw on, and --apply to merge what was decided."""
+    from vidboot.data.progress import on_stderr
+
+    with _told():
+        from vidboot import mask as verb
+        from vidboot import scan as audit
+
+        folder = work_folder(videos, work)
+        applied = verb.apply_decisions(folder, decisions) if decisions else {}
+        with on_stderr("scan") as progress:
+            audit.audit(videos, folder, progress=progress)
+        with on_stderr("review") as progress:
+            written = verb.write_review(videos, folder, page or folder / "review.html", progress=progress)
+    _print({**applied, **written}, as_json, lambda: f"open {written['page']}: {written['events']} events to review")
+
+
+@app.command()
 def train(
     videos: Videos,
     out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],
