@@ -135,7 +135,9 @@ def test_what_is_clicked_and_drawn_in_a_browser_is_applied(folder: Path) -> None
     )
     assert after[keys[1]].status == "rejected"
     assert after[keys[2]].status == "accepted"
-    x0, y0, x1, y1 = before[keys[3]].box or ()
+    box = before[keys[3]].box
+    assert box is not None
+    x0, y0, x1, y1 = box
     moved = min(1, 32 - x1)
     assert after[keys[3]].box == (x0 + moved, y0, min(32, x1 + moved + 1), y1)
     assert {key: after[key] for key in keys[4:]} == {key: before[key] for key in keys[4:]}
