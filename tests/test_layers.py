@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("vidboot_kernels",),
     ("errors", "noise", "views", "masks"),
-    ("denoiser", "decisions"),
+    ("denoiser", "decisions", "fill"),
     ("composition", "losses", "metrics"),
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),
@@ -22,7 +22,7 @@ LAYERS = (
     ("fit",),
     ("config",),
     ("build", "training_data"),
-    ("stages",),
+    ("stages", "inpaint"),
     ("train", "generate", "scan", "report"),
     ("evaluate", "restore", "mask"),
     ("demo", "compare"),

@@ -221,6 +221,45 @@ def evaluate(
 
 
 @app.command()
+def restore(
+    run: RunPath,
+    video: Annotated[Path, typer.Option(help="The clip; never written to.")],
+    out: Annotated[Path, typer.Option(help="The mp4 file to write; it has no sound.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder of mask files; default WORK/masks.")] = None,
+    lossless: Annotated[bool, typer.Option(help="Keep every pixel exactly (H.264 in RGB; not every player).")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same fill.")] = 0,
+    steps: Annotated[int, typer.Option(help="Noise levels.")] = 8,
+    samples: Annotated[int, typer.Option(help="Fills that are averaged: nearer the truth in the mean, softer.")] = 1,
+    policy: Annotated[PolicyName, typer.Option(help="Which nets fill.")] = PolicyName.full,
+    work: Work = None,
+    as_json: Json = False,
+) -> None:
+    """Fill what the masks of a clip hide; all other pixels stay as they are.
+
+    A clip larger than the model is filled at the model's size, and only the fill is enlarged.
+    """
+    from vidboot.data.progress import on_stderr
+
+    with _told(), on_stderr("restore") as progress:
+        from vidboot import restore as verb
+        from vidboot.build import check_policy
+
+        result = verb.restore(
+            run,
+            video,
+            out,
+            masks_folder=masks or work_folder(video, work) / "masks",
+            lossless=lossless,
+            seed=seed,
+            steps=steps,
+            samples=samples,
+            policy=check_policy(policy),
+            progress=progress,
+        )
+    _print(result, as_json, lambda: verb.sentence(result))
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("vidboot-demo"),
     preset: Annotated[str, typer.Option(help="tiny, or smoke for a run of seconds.")] = "tiny",
