@@ -228,7 +228,7 @@ def restore(
     masks: Annotated[Path | None, typer.Option(help="Folder of mask files; default WORK/masks.")] = None,
     lossless: Annotated[bool, typer.Option(help="Keep every pixel exactly (H.264 in RGB; not every player).")] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same fill.")] = 0,
-    steps: Annotated[int, typer.Option(help="Noise levels.")] = 8,
+    steps: Annotated[int, typer.Option(help="Noise levels.")] = 15,
     samples: Annotated[int, typer.Option(help="Fills that are averaged: nearer the truth in the mean, softer.")] = 1,
     policy: Annotated[PolicyName, typer.Option(help="Which nets fill.")] = PolicyName.full,
     work: Work = None,

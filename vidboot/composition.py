@@ -200,9 +200,9 @@ def refined(inner: Stream, residual: Callable[[Tensor, Tensor, Tensor], Tensor],
 def known(stream: Stream, x: Noisy, visible: Noisy) -> Stream:
     """Condition a denoiser on known pixels: where ``visible`` is 1 it answers with x itself.
 
-    A sampler that starts from x + sigma noise there keeps those pixels at x + sigma noise at every level, exactly: of
-    both its steps the slope is (y - D) / sigma = noise. So the nets see what is known at the noise level they expect,
-    and what they make up has to agree with it.
+    A sampler that starts from x + sigma noise there keeps those pixels at x + sigma noise at every level: of the ODE
+    the slope is (y - D) / sigma = noise. So the nets see what is known at the noise level they expect, and what they
+    make up has to agree with it.
 
     Args:
         stream: the denoiser.

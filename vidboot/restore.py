@@ -23,7 +23,7 @@ from vidboot.data.progress import Progress, silent
 from vidboot.data.survey import Survey, pictures, survey
 from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
 from vidboot.generate import Disk
-from vidboot.inpaint import STEPS, Filler, schedule
+from vidboot.inpaint import STEPS, Filler, schedule, settle
 from vidboot.masks import Mask
 from vidboot.run import Run
 
@@ -216,9 +216,11 @@ class _Restorer:
                 earlier = total.read(first, first + part.shape[1])
                 total.write(first, earlier + part / self.filler.samples)
                 first += part.shape[1]
+        scratch = self._disk("scratch", given.frames, 4)
+        settle(total, given, scratch)
         for i in range(frames):
             write(i, total.read(i, i + 1))
-        for store in (*stores, total):
+        for store in (*stores, total, scratch):
             store.close()
 
     def _pasted(
