@@ -21,7 +21,7 @@ LAYERS = (
     ("run",),
     ("fit",),
     ("config",),
-    ("build", "training_data"),
+    ("build", "training_data", "leak"),
     ("stages", "inpaint"),
     ("train", "generate", "scan", "report"),
     ("evaluate", "restore", "mask"),
