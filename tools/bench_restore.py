@@ -38,10 +38,11 @@ def events(kind: str, frames: int, side: int, fps: float, rng: np.random.Generat
         return list(found)
     width, height = (int(rng.integers(side * 3 // 16, side * 3 // 8 + 1)) for _ in range(2))
     x0, y0 = int(rng.integers(0, side - width + 1)), int(rng.integers(0, side - height + 1))
-    length = frames if kind == "whole" else int(rng.integers(1.5 * fps, 5 * fps + 1))
+    length = frames if kind == "whole" else int(rng.integers(round(1.5 * fps), round(5 * fps) + 1))
     first = 0 if kind == "whole" else int(rng.integers(2, frames - length - 1))
-    times = {"first_seconds": first / fps, "last_seconds": (first + length - 1) / fps}
-    return [masks.Event(id="m", kind="mark", box=(x0, y0, x0 + width, y0 + height), **times)]
+    last = first + length - 1
+    box = (x0, y0, x0 + width, y0 + height)
+    return [masks.Event(id="m", kind="mark", first_seconds=first / fps, last_seconds=last / fps, box=box)]
 
 
 def clips(model: Model, kind: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
