@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +98,9 @@ def psnr(videos: Tensor, filled: Tensor, visible: Tensor) -> dict[str, Any]:
     hidden = visible == 0
     error = torch.where(hidden, filled.clamp(-1, 1) - videos, 0).square().sum((1, 2, 3, 4))
     values = 3 * hidden.sum((1, 2, 3, 4))
-    of_clips = [10 * np.log10(4 / max(float(e / n), 1e-6)) for e, n in zip(error, values, strict=True) if n]
-    together = 10 * np.log10(4 / float(error.sum() / values.sum()))
-    return {"together": together, "mean": float(np.mean(of_clips)), "worst": min(of_clips), "clips": of_clips}
+    of_clips = [10 * log10(4 / max(float(e / n), 1e-6)) for e, n in zip(error, values, strict=True) if n]
+    together = 10 * log10(4 / float(error.sum() / values.sum()))
+    return {"together": together, "mean": sum(of_clips) / len(of_clips), "worst": min(of_clips), "clips": of_clips}
 
 
 def measure(model: Model, kind: str, filler: Filler, *, count: int, seed: int) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def measure(model: Model, kind: str, filler: Filler, *, count: int, seed: int) -
     return {
         "psnr": results,
         "gain": gains,
-        "clips_that_lose": sum(gain < 0 for gain in clip_gains),
+        "clips_that_lose": sum(bool(gain < 0) for gain in clip_gains),
         "clips": len(clip_gains),
         "hidden": float((visible == 0).float().mean()),
         "cpu_seconds_per_clip": seconds / count,
@@ -145,7 +147,10 @@ def main() -> None:
     model = Model(Run(asked.run))
     sigmas = schedule(asked.steps).sigmas()
     filler = Filler(model, check_policy(asked.policy), sigmas, seed=asked.seed, samples=asked.samples)
-    result = {kind: measure(model, kind, filler, count=asked.clips, seed=asked.seed) for kind in asked.kind or KINDS}
+    result = {}
+    for kind in asked.kind or KINDS:
+        result[kind] = measure(model, kind, filler, count=asked.clips, seed=asked.seed)
+        print(f"{kind}: gain {result[kind]['gain']}", file=sys.stderr, flush=True)
     if asked.json:
         print(json.dumps({"steps": asked.steps, "samples": asked.samples, "seed": asked.seed, "kinds": result}))
         return
