@@ -24,12 +24,12 @@ LAYERS = (
     ("build", "training_data", "leak"),
     ("stages", "inpaint"),
     ("train", "generate", "scan", "report"),
-    ("evaluate", "restore", "mask"),
+    ("evaluate", "restore", "mask", "review"),
     ("demo", "compare"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
-VERBS = {"train", "generate", "scan", "mask", "evaluate", "restore", "demo", "compare"}
+VERBS = {"train", "generate", "scan", "mask", "evaluate", "restore", "review", "demo", "compare"}
 
 
 def modules() -> list[Path]:

@@ -98,7 +98,7 @@ def mask(
     from vidboot.data.progress import on_stderr
 
     with _told():
-        from vidboot import mask as verb
+        from vidboot import review as verb
         from vidboot import scan as audit
 
         folder = work_folder(videos, work)
