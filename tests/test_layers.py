@@ -21,7 +21,7 @@ LAYERS = (
     ("run",),
     ("fit",),
     ("config",),
-    ("build", "training_data"),
+    ("build", "training_data", "mask_merge", "mask_video"),
     ("stages",),
     ("train", "generate", "scan", "mask", "report"),
     ("evaluate", "restore"),

@@ -87,6 +87,30 @@ def scan(
 
 
 @app.command()
+def mask(
+    videos: Videos,
+    kinds: Annotated[str | None, typer.Option(help="Look for these only, separated by commas; default all.")] = None,
+    text_model: Annotated[Path | None, typer.Option(help="An .onnx text detector; default that of [ocr].")] = None,
+    work: Work = None,
+    as_json: Json = False,
+) -> None:
+    """Find subtitles, marks, bars and broken frames; write masks, which training reads."""
+    with _told():
+        from vidboot import mask as verb
+        from vidboot import scan as audit
+        from vidboot.data.progress import on_stderr
+
+        chosen = verb.check_kinds(kinds.split(",") if kinds else verb.KINDS)
+        folder = work_folder(videos, work)
+        with on_stderr("scan") as progress:
+            files, shots = audit.usable(videos, folder, progress=progress)
+        audited = verb.Videos(videos if videos.is_dir() else videos.parent, folder, files, shots)
+        with on_stderr("mask") as progress:
+            result = verb.mask(audited, kinds=chosen, text_model=text_model, progress=progress)
+    _print(result, as_json, lambda: verb.format_table(result))
+
+
+@app.command()
 def train(
     videos: Videos,
     out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 SCHEMA = 1
 # A timestamp written by one reader and compared by another may differ by a rounding of its time base.
 TIME_TOLERANCE_SECONDS = 1e-3
+SURE = 0.5
+"""An event nobody has decided on hides its pixels from this score on; below it waits for a person."""
 
 Box = tuple[float, float, float, float]
 Spans = tuple[np.ndarray, np.ndarray]  # first and one-past-last source pixel of each cell
@@ -64,6 +66,11 @@ class _MaskFile(BaseModel):
     width: Annotated[int, Field(gt=0)]
     height: Annotated[int, Field(gt=0)]
     events: tuple[Event, ...] = ()
+
+
+def hides(event: Event) -> bool:
+    """Whether an event hides its pixels: a person said so, or the detector is sure and nobody disagreed."""
+    return event.status in ("accepted", "edited") or (event.status == "auto" and event.score >= SURE)
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ def visible(
 ) -> np.ndarray:
     """Rasterise the mask for frames that show ``crop_box`` of the source at ``height`` x ``width``.
 
-    A cell is trusted only if every source pixel it touches, even in part, is. Rejected events hide nothing.
+    A cell is trusted only if every source pixel it touches, even in part, is. What events hide is said by `hides`.
 
     Args:
         mask: of the source.
@@ -192,7 +199,7 @@ def visible(
         raise ValueError(f"{crop_box = } is outside the frame {mask.width}x{mask.height}")
     if dilation is None:
         dilation = default_dilation(mask.width, mask.height)
-    kept = [event for event in mask.events if event.status != "rejected"]
+    kept = [event for event in mask.events if hides(event)]
     active = _active(kept, np.asarray(pts_seconds, np.float64))  # [T, events]
     used = np.flatnonzero(active.any(axis=0))
     if not len(used):

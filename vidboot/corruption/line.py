@@ -1,0 +1,103 @@
+"""One line of text that may lie over the picture: its template, whether a frame shows it, and what speaks for it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vidboot.corruption.static import correlation, gradients
+from vidboot.masks import Box
+
+IntBox = tuple[int, int, int, int]
+
+
+class Template:
+    """Signed gradients of a box at the strokes of its text, averaged over the frames shown so far.
+
+    The picture behind moves and averages out; the strokes stay.
+    """
+
+    def __init__(self, grey: np.ndarray, box: IntBox) -> None:
+        self.box = box
+        self._sum = np.zeros((box[3] - box[1], box[2] - box[0], 2), np.float32)
+        self._seen = 0
+        self.learn(grey)
+
+    def learn(self, grey: np.ndarray) -> None:
+        """Average one more frame in."""
+        self._sum += self._field(grey)
+        self._seen += 1
+        mean = self._sum / self._seen
+        strength = np.hypot(mean[..., 0], mean[..., 1])
+        self.strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
+        self._at_strokes = mean[self.strokes]
+
+    def match(self, grey: np.ndarray) -> float:
+        """Return the correlation of a frame with the template at its strokes, -1 to 1."""
+        return correlation(self._field(grey)[self.strokes], self._at_strokes)
+
+    def shifted(self, grey: np.ndarray, reach: int) -> tuple[float, int, int]:
+        """Return the best correlation of the template within ``reach`` pixels, and where (x, y) from its place."""
+        x0, y0, x1, y1 = self.box
+        height, width = grey.shape
+        window = (max(0, x0 - reach), max(0, y0 - reach), min(width, x1 + reach), min(height, y1 + reach))
+        field = gradients(grey[window[1] : window[3], window[0] : window[2]]).astype(np.float32)
+        mean = np.where(self.strokes[..., None], self._sum / self._seen, 0).astype(np.float32)
+        mask = self.strokes.astype(np.float32)
+        hits = sum(
+            cv2.matchTemplate(np.ascontiguousarray(field[..., k]), np.ascontiguousarray(mean[..., k]), cv2.TM_CCORR)
+            for k in (0, 1)
+        )
+        energy = cv2.matchTemplate((field**2).sum(-1), mask, cv2.TM_CCORR)
+        score = hits / np.sqrt(np.maximum(energy * float((mean**2).sum()), 1e-6))
+        _, best, _, (x, y) = cv2.minMaxLoc(score)
+        return float(best), x + window[0] - x0, y + window[1] - y0
+
+    def _field(self, grey: np.ndarray) -> np.ndarray:
+        x0, y0, x1, y1 = self.box
+        height, width = grey.shape
+        # One pixel more on each side, so that the border's gradient is the picture's own.
+        ax, ay = max(0, x0 - 1), max(0, y0 - 1)
+        crop = grey[ay : min(height, y1 + 1), ax : min(width, x1 + 1)]
+        return gradients(crop)[y0 - ay : y1 - ay, x0 - ax : x1 - ax].astype(np.float32)
+
+
+class Line:
+    """A line from its first frame to its last, and the evidence collected on the way."""
+
+    def __init__(self, box: Box, template: Template, seconds: float, score: float) -> None:
+        self.boxes: list[Box] = [box]
+        self.template = template
+        self.first = self.last = seconds
+        self.score = score
+        self.looks = 1
+        self.moving_looks = 0
+        self.cuts_survived = 0
+        self.missed = 0
+        self.appeared: bool | None = None  # at once, out of a picture that went on; None: with a cut or the video
+        self.vanished: bool | None = None
+        self.travels = False  # found beside its place just before or after: it moves
+        self.around: np.ndarray | None = None
+
+    @property
+    def seconds(self) -> float:
+        """From its first frame to its last."""
+        return self.last - self.first
+
+    @property
+    def outline(self) -> Box:
+        """The box around most of its detections."""
+        boxes = np.array(self.boxes)
+        x0, y0 = np.percentile(boxes[:, :2], 10, axis=0)
+        x1, y1 = np.percentile(boxes[:, 2:], 90, axis=0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+    def surroundings(self, grey: np.ndarray) -> np.ndarray:
+        """Return the picture around the line, shrunk, the line itself left out: float32 [n]."""
+        x0, y0, x1, y1 = self.template.box
+        height, width = grey.shape
+        by = max(8, y1 - y0)
+        ax, ay, bx, by_ = max(0, x0 - by), max(0, y0 - by), min(width, x1 + by), min(height, y1 + by)
+        ring = np.ones((by_ - ay, bx - ax), bool)
+        ring[y0 - ay : y1 - ay, x0 - ax : x1 - ax] = False
+        return grey[ay:by_, ax:bx][ring][::3].astype(np.float32)
