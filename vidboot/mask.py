@@ -51,6 +51,7 @@ def mask(
     *,
     kinds: Sequence[str] = KINDS,
     text_model: Path | None = None,
+    model_free: bool = False,
     thresholds: Thresholds | None = None,
     progress: Progress = silent,
     worker_count: int = 2,
@@ -61,6 +62,7 @@ def mask(
         videos: audited.
         kinds: of events to look for; events of other kinds stay as they were.
         text_model: an .onnx text detector; default the one of the installed [ocr] package, if there is one.
+        model_free: use the text detector without a model even where there is one.
         thresholds: of the detectors.
         progress: told as files are done.
         worker_count: processes that decode.
@@ -73,10 +75,10 @@ def mask(
     kinds = check_kinds(kinds)
     if text_model is not None and not text_model.is_file():
         raise ValueError(f"there is no text model {text_model}")
-    model = text_model or find_model()
+    model = None if model_free else text_model or find_model()
     by_sha = {file.sha256: file for file in videos.files if file.status == "usable"}
     written = {sha: _load_written(videos.work, sha) for sha in by_sha}
-    seconds = _frame_times(videos)
+    seconds = frame_times(videos)
     results, failed = _detect_all(videos, by_sha, seconds, kinds, model, limits, progress, worker_count)
     if failed and not results:
         raise WorkFailed(f"not one video could be looked at: {next(iter(failed.values()))}")
@@ -112,7 +114,7 @@ def _save(work: Path, mask: masks.Mask, before: masks.Mask | None) -> None:
         masks.save(work / "masks" / f"{mask.sha256}.json", mask)
 
 
-def _frame_times(videos: Videos) -> dict[str, np.ndarray]:
+def frame_times(videos: Videos) -> dict[str, np.ndarray]:
     """Timestamps of every frame by SHA-256, [T]; frames between shots (blank ones) lie evenly in their gap."""
     shots = defaultdict(list)
     for shot in videos.shots:
