@@ -64,17 +64,20 @@ def read_clip(
 ) -> Clip | None:
     """Read ``seconds`` from ``start`` (a share of the file), shrunk; None if it is too short or too small."""
     with Video(path) as video:
+        total = video.stream.frames or sum(1 for _ in video.frames())
+    with Video(path) as video:
         fps = video.average_fps or 25.0
+        count = min(total, round(seconds * fps))
+        first = int((total - count) * start)
         frames: list[np.ndarray] = []
         for decoded in video.frames():
-            frames.append(_shown(video, decoded.picture, short_side, size))
-            if len(frames) * frames[0].nbytes > 1.2e9:
+            if decoded.index >= first:
+                frames.append(_shown(video, decoded.picture, short_side, size))
+            if decoded.index == first + count - 1:
                 break
     if len({frame.shape for frame in frames}) != 1 or len(frames) < 24 or not 5 <= fps <= 61:
         return None
-    count = min(len(frames), round(seconds * fps))
-    first = int((len(frames) - count) * start)
-    return Clip(path.name, np.stack(frames[first : first + count]), fps)
+    return Clip(path.name, np.stack(frames), fps)
 
 
 def _shown(video: Video, picture: av.VideoFrame, short_side: int, size: tuple[int, int] | None) -> np.ndarray:

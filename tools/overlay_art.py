@@ -56,9 +56,11 @@ Draw = Callable[[int], Drawn | None]  # frame number within the event
 def burn(
     frames: np.ndarray, fps: float, kind: str, fonts: Fonts, rng: np.random.Generator, alpha: float
 ) -> Burnt | None:
-    """Burn overlays of one kind into a copy of ``frames``; None if that cannot be done."""
+    """Burn overlays of one kind into a copy of ``frames`` ("clean": none); None if that cannot be done."""
     burnt = Burnt(frames.copy(), [])
     T, H, W, _ = frames.shape
+    if kind == "clean":
+        return burnt
     if kind == "bars":
         return _bars(burnt, rng)
     if kind in MARKS or kind == "timecode":

@@ -123,20 +123,32 @@ def _voted(fields: np.ndarray, thresholds: StaticThresholds) -> list[tuple[np.nd
 def _refine(
     fields: np.ndarray, edge: np.ndarray, subset: np.ndarray, thresholds: StaticThresholds
 ) -> FolderMark | None:
-    """Fit the template to the scenes that show it, twice; None if too few do."""
-    N = len(fields)
-    for _ in range(2):
-        template = np.median(fields[subset][:, edge], axis=0)
-        present = np.array([correlation(field[edge], template) for field in fields])
-        subset = np.flatnonzero(present >= thresholds.presence)
-        if len(subset) < max(thresholds.least_scenes, thresholds.least_share * N):
+    """Fit the template to the scenes that show it; None if they do not agree by themselves.
+
+    The edge was chosen because scenes agree there, so agreement on it proves little. Each scene is compared with the
+    median of the others, on everything near the edge: chance leaves the pixels in between at odds.
+    """
+    least = max(thresholds.least_scenes, int(np.ceil(thresholds.least_share * len(fields))))
+    near = cv2.dilate(edge.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    local = np.clip(fields[:, near], -thresholds.most_gradient, thresholds.most_gradient)  # [N, n, 2]
+    for _ in range(3):
+        agreement = np.array([_agreement(local, subset, i) for i in range(len(local))])
+        subset = np.flatnonzero(agreement >= thresholds.presence)
+        if len(subset) < least:
             return None
-    around = cv2.dilate(edge.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    if float(np.median(agreement[subset])) < thresholds.agreement:
+        return None
     own = np.median(fields[subset], axis=0)
     strength = np.hypot(own[..., 0], own[..., 1])
+    around = cv2.dilate(edge.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     grown = around & (strength > max(thresholds.least_gradient, 0.15 * float(np.percentile(strength[edge], 90))))
     pieces = regions(grown, least=1)
     if not pieces:
         return None
-    pixels = np.any(pieces, axis=0)
-    return FolderMark(pixels, own[grown], grown, len(subset))
+    return FolderMark(np.any(pieces, axis=0), own[grown], grown, len(subset))
+
+
+def _agreement(local: np.ndarray, subset: np.ndarray, i: int) -> float:
+    """Correlation of scene ``i`` with the median of the others of ``subset``."""
+    others = subset[subset != i]
+    return correlation(local[i], np.median(local[others], axis=0)) if len(others) else 0.0

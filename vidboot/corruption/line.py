@@ -32,34 +32,53 @@ class Template:
         self.strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
         self._at_strokes = mean[self.strokes]
 
-    def match(self, grey: np.ndarray) -> float:
-        """Return the correlation of a frame with the template at its strokes, -1 to 1."""
-        return correlation(self._field(grey)[self.strokes], self._at_strokes)
+    def match(self, grey: np.ndarray, dx: int = 0, dy: int = 0) -> float:
+        """Return the correlation of a frame with the template at its strokes, moved by (dx, dy) pixels, -1 to 1.
+
+        Where the template leaves the frame only the rest counts; a rest of less than a third is no match.
+        """
+        if dx == dy == 0:
+            return correlation(self._field(grey)[self.strokes], self._at_strokes)
+        x0, y0, x1, y1 = self.box
+        height, width = grey.shape
+        left, top = max(0, -x0 - dx), max(0, -y0 - dy)
+        right, bottom = min(x1 - x0, width - x0 - dx), min(y1 - y0, height - y0 - dy)
+        if right - left < (x1 - x0) / 3 or bottom - top < (y1 - y0) / 3:
+            return 0.0
+        inside = (slice(top, bottom), slice(left, right))
+        moved = (x0 + dx + left, y0 + dy + top, x0 + dx + right, y0 + dy + bottom)
+        strokes = self.strokes[inside]
+        return correlation(field(grey, moved)[strokes], (self._sum / self._seen)[inside][strokes])
 
     def shifted(self, grey: np.ndarray, reach: int) -> tuple[float, int, int]:
-        """Return the best correlation of the template within ``reach`` pixels, and where (x, y) from its place."""
+        """Return the best correlation within ``reach`` pixels of its place, and how far from it (x, y)."""
         x0, y0, x1, y1 = self.box
         height, width = grey.shape
         window = (max(0, x0 - reach), max(0, y0 - reach), min(width, x1 + reach), min(height, y1 + reach))
-        field = gradients(grey[window[1] : window[3], window[0] : window[2]]).astype(np.float32)
+        there = field(grey, window)
         mean = np.where(self.strokes[..., None], self._sum / self._seen, 0).astype(np.float32)
-        mask = self.strokes.astype(np.float32)
-        hits = sum(
-            cv2.matchTemplate(np.ascontiguousarray(field[..., k]), np.ascontiguousarray(mean[..., k]), cv2.TM_CCORR)
-            for k in (0, 1)
-        )
-        energy = cv2.matchTemplate((field**2).sum(-1), mask, cv2.TM_CCORR)
-        score = hits / np.sqrt(np.maximum(energy * float((mean**2).sum()), 1e-6))
+        hits = sum(_slide(there[..., k], mean[..., k]) for k in (0, 1))
+        energy = _slide((there**2).sum(-1), self.strokes.astype(np.float32))
+        score = hits / np.sqrt(np.maximum(energy, 1e-6) * float((mean**2).sum()))
         _, best, _, (x, y) = cv2.minMaxLoc(score)
         return float(best), x + window[0] - x0, y + window[1] - y0
 
     def _field(self, grey: np.ndarray) -> np.ndarray:
-        x0, y0, x1, y1 = self.box
-        height, width = grey.shape
-        # One pixel more on each side, so that the border's gradient is the picture's own.
-        ax, ay = max(0, x0 - 1), max(0, y0 - 1)
-        crop = grey[ay : min(height, y1 + 1), ax : min(width, x1 + 1)]
-        return gradients(crop)[y0 - ay : y1 - ay, x0 - ax : x1 - ax].astype(np.float32)
+        return field(grey, self.box)
+
+
+def field(grey: np.ndarray, box: IntBox) -> np.ndarray:
+    """Return the gradients of the frame in a box that lies within it, float32 [h, w, 2]."""
+    x0, y0, x1, y1 = box
+    height, width = grey.shape
+    # One pixel more on each side, so that the border's gradient is the picture's own.
+    ax, ay = max(0, x0 - 1), max(0, y0 - 1)
+    crop = grey[ay : min(height, y1 + 1), ax : min(width, x1 + 1)]
+    return gradients(crop)[y0 - ay : y1 - ay, x0 - ax : x1 - ax].astype(np.float32)
+
+
+def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
+    return cv2.matchTemplate(np.ascontiguousarray(there), np.ascontiguousarray(template), cv2.TM_CCORR)
 
 
 class Line:

@@ -15,6 +15,7 @@ import numpy as np
 from vidboot.corruption.found import Found, Frames, grow, intersection, iou
 from vidboot.corruption.found import area as area_of
 from vidboot.corruption.line import IntBox, Line, Template
+from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextDetector
 from vidboot.masks import Box
@@ -46,6 +47,8 @@ class _Tracker:
         self.past: deque[tuple[float, np.ndarray, bool]] = deque(maxlen=MOST_BUFFERED)  # seconds, grey, begins a shot
         self.live: list[Line] = []
         self.ended: list[Line] = []
+        self.moving: list[MovingLine] = []
+        self.arrived: list[MovingLine] = []
         self.next_look = -np.inf
         self.size = (0, 0)
         self._thumbnail: np.ndarray | None = None
@@ -59,6 +62,10 @@ class _Tracker:
             self.past.popleft()
         for line in list(self.live):
             self._follow(line, seconds, grey, cut)
+        for way in list(self.moving):
+            if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
+                self.moving.remove(way)
+                self.arrived.append(way)
         if seconds >= self.next_look or cut:
             self.next_look = seconds + 1 / self.thresholds.samples_per_second - 1e-3
             self._look(seconds, frame, grey)
@@ -101,7 +108,7 @@ class _Tracker:
         for box, score in zip(boxes, scores, strict=True):
             known = [line for line in self.live if intersection(line.outline, box) > 0.3 * area_of(box)]
             covered = sum(intersection(line.outline, box) for line in known) / max(area_of(box), 1e-6)
-            if covered < 0.6:
+            if covered < 0.6 and not self._under_way(box):
                 self._begin(seconds, grey, box, score)
             for line in known:
                 if covered >= 0.6 and iou(line.outline, box) > 0.3:
@@ -126,10 +133,18 @@ class _Tracker:
         template = Template(grey, _whole(box, *self.size))
         if template.strokes.sum() < 8:
             return
+        way = begin_moving(template, seconds, self.past, self.thresholds.moving)
+        if way is not None:
+            self.moving.append(way)
+            return
         line = Line(box, template, seconds, score)
         line.around = line.surroundings(grey)
         self._look_back(line)
         self.live.append(line)
+
+    def _under_way(self, box: Box) -> bool:
+        """Whether a box shows a caption that is being followed on its way."""
+        return any(intersection(way.outline, box) > 0.6 * area_of(box) for way in self.moving)
 
     def _look_back(self, line: Line) -> None:
         """Move the line's first frame back as far as frames show it."""
@@ -154,7 +169,13 @@ class _Tracker:
     def finish(self) -> list[Found]:
         lines = sorted(self.ended + self.live, key=lambda line: (line.first, line.outline))
         found = [(line, score) for line in lines if (score := _score(line, self.thresholds)) is not None]
-        return [self._event(line, score) for line, score in found if not _inside_another(line, score, found)]
+        still = [self._event(line, score) for line, score in found if not _inside_another(line, score, found)]
+        ways = [
+            event
+            for way in self.arrived + self.moving
+            for event in way.events(self.size, self.thresholds.moving, self.thresholds.margin)
+        ]
+        return still + ways
 
     def _event(self, line: Line, score: float) -> Found:
         outline = line.outline

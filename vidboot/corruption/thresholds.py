@@ -64,6 +64,10 @@ class StaticThresholds(_Frozen):
     """A mark has at least so many edge pixels at a side of 480."""
     presence: float = 0.3
     """A clip shows a mark if its gradient correlates with the mark's template by this much."""
+    agreement: float = 0.5
+    """Scenes that show a mark correlate this much with the median of the others near its edges, by median."""
+    most_gradient: float = 120.0
+    """Gradients are clipped here before they are compared: one strong edge of a scene does not decide."""
     vote_gradient: float = 24.0
     """A clip votes for an edge at a place where its median gradient is at least this strong."""
     least_scenes: int = 3
@@ -72,6 +76,25 @@ class StaticThresholds(_Frozen):
     """A mark of the folder is seen in this share of its scenes."""
     same_scene_levels: float = 8.0
     """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
+
+
+class MovingThresholds(_Frozen):
+    """Captions that travel over the picture."""
+
+    back_seconds: float = 0.15
+    """How long before its detection a line is looked for beside its place."""
+    reach_px: int = 32
+    """How far beside, pixels of the frames text is looked for in."""
+    match: float = 0.65
+    """Correlation with its template all along the way."""
+    least_seconds: float = 0.4
+    """Shorter ways prove nothing."""
+    least_travel_px: float = 6.0
+    """Nor do shorter distances, pixels."""
+    most_uneven_px: float = 2.5
+    """Worst distance from an even motion, pixels."""
+    chunk_seconds: float = 0.2
+    """A box covers the line for so long."""
 
 
 class TextThresholds(_Frozen):
@@ -95,6 +118,8 @@ class TextThresholds(_Frozen):
     """A line comes or goes at once if its correlation one frame outside is below this."""
     cut_levels: float = 18.0
     """Picture around the line changes by this much in one frame: a cut."""
+    moving: MovingThresholds = MovingThresholds()
+    """Of captions that travel."""
 
 
 class Thresholds(_Frozen):
