@@ -21,7 +21,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from vidboot.corruption.bars import find_bars
 from vidboot.corruption.found import Found, Frames, watch
 from vidboot.corruption.ocr import OcrDetector
-from vidboot.corruption.static import StaticSummary, grid, mark_in_one, summarise
+from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
 from vidboot.corruption.still import Changes, find_frozen
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import Thresholds
@@ -73,13 +73,13 @@ def look(job: Job) -> Detected:
     small: list[np.ndarray] = []
     size = grid(job.width, job.height, limits.static.side)
 
-    def sample(index: int, picture: VideoFrame, upright: Callable[[np.ndarray], np.ndarray]) -> None:
+    def keep(index: int, picture: VideoFrame, upright: Callable[[np.ndarray], np.ndarray]) -> None:
         if index in wanted:
             luma.append(upright(_luma(picture)))
             small.append(_shrunk(picture, upright, *size))
 
     changes = Changes()
-    frames = _frames(job, sample)
+    frames = _frames(job, keep)
     found: list[Found] = []
     if "frozen" in job.kinds:
         frames = watch(frames, changes)
@@ -91,13 +91,49 @@ def look(job: Job) -> Detected:
             pass
     if "frozen" in job.kinds:
         found += [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
-    if "bar" in job.kinds and luma:
-        found += _bars(job, luma)
-    static = summarise(small) if "mark" in job.kinds and small else None
-    if static is not None:
-        marks = mark_in_one(small, shots=job.shots, thresholds=limits.static)
-        found += [_throughout(job, kind="mark", layer=enlarged(p, job.width, job.height), score=s) for p, s in marks]
+    bars = _bars(job, luma) if luma else []
+    if "bar" in job.kinds:
+        found += bars
+    static = None
+    if "mark" in job.kinds and small:
+        sampled = sample(small, _inside(bars, job, size))
+        static = summarise(sampled)
+        for pixels, score in mark_in_one(sampled, shots=job.shots, thresholds=limits.static):
+            layer = enlarged(pixels, job.width, job.height)
+            if not _is_text(layer, found):
+                found.append(_throughout(job, kind="mark", layer=layer, score=score))
     return Detected(tuple(found), static)
+
+
+def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """The picture without its bars and their edges, at ``size``; None without bars."""
+    if not bars:
+        return None
+    x0, y0, x1, y1 = 0.0, 0.0, float(job.width), float(job.height)
+    for bar in bars:
+        assert bar.box is not None
+        left, top, right, bottom = bar.box
+        if bottom - top >= job.height:
+            x0, x1 = (max(x0, right), x1) if left == 0 else (x0, min(x1, left))
+        else:
+            y0, y1 = (max(y0, bottom), y1) if top == 0 else (y0, min(y1, top))
+    x, y = size[0] / job.width, size[1] / job.height
+    return (
+        int(x0 * x) + 4 * (x0 > 0),
+        int(y0 * y) + 4 * (y0 > 0),
+        int(x1 * x) - 3 * (x1 < job.width),
+        int(y1 * y) - 3 * (y1 < job.height),
+    )
+
+
+def _is_text(layer: np.ndarray, found: Sequence[Found]) -> bool:
+    """Whether text that was found already covers a mark."""
+    left = layer.copy()
+    for one in found:
+        if one.kind == "subtitle" and one.box is not None:
+            x0, y0, x1, y1 = (round(v) for v in one.box)
+            left[y0:y1, x0:x1] = False
+    return left.sum() < 0.2 * layer.sum()
 
 
 def text_detector(model: str | None) -> TextDetector:

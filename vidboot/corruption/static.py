@@ -33,10 +33,44 @@ class StaticSummary:
         return self.gradient.astype(np.float32) * QUANTUM
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """Frames spread over one video, and their gradients."""
+
+    frames: np.ndarray
+    """uint8 RGB [n, h, w, 3]."""
+    greys: np.ndarray
+    """uint8 [n, h, w]."""
+    each: np.ndarray
+    """Sobel gradient (x, y) of each frame, int16 [n, h, w, 2]."""
+    median: np.ndarray
+    """Their median over time, int16 [h, w, 2]; nothing where there are bars."""
+
+
 def grid(width: int, height: int, side: int) -> tuple[int, int]:
-    """Return (width, height) with the longer one at most ``side``."""
+    """Return (width, height) with the longer one at most ``side``; videos of nearly one shape get one size."""
     scale = min(1.0, side / max(width, height))
-    return max(8, round(width * scale)), max(8, round(height * scale))
+    width, height = max(8, round(width * scale)), max(8, round(height * scale))
+    # 592x336 and 596x336 may carry the same mark.
+    return (width, height) if max(width, height) < side else (round(width / 8) * 8, round(height / 8) * 8)
+
+
+def sample(frames: Sequence[np.ndarray], inside: tuple[int, int, int, int] | None = None) -> Sampled:
+    """Return frames, each uint8 RGB [h, w, 3] at `grid` size, with their gradients.
+
+    Args:
+        frames: at least one.
+        inside: x0, y0, x1, y1 of the picture without bars, whose edges would be marks; default all.
+    """
+    greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    each = np.stack([gradients(grey) for grey in greys])
+    median = np.partition(each, len(each) // 2, axis=0)[len(each) // 2]
+    if inside is not None:
+        x0, y0, x1, y1 = inside
+        kept = np.zeros_like(median)
+        kept[y0:y1, x0:x1] = median[y0:y1, x0:x1]
+        median = kept
+    return Sampled(np.stack(frames), greys, each, median)
 
 
 def gradients(grey: np.ndarray) -> np.ndarray:
@@ -44,14 +78,11 @@ def gradients(grey: np.ndarray) -> np.ndarray:
     return np.stack([cv2.Sobel(grey, cv2.CV_16S, 1, 0), cv2.Sobel(grey, cv2.CV_16S, 0, 1)], axis=-1)
 
 
-def summarise(frames: Sequence[np.ndarray]) -> StaticSummary:
-    """Return the summary of frames spread over a video, each uint8 RGB [h, w, 3] at `grid` size."""
-    each = np.stack([gradients(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)) for frame in frames])
-    median = np.median(each, axis=0)
-    small = np.stack([cv2.resize(f, (COLOUR_CELLS, COLOUR_CELLS), interpolation=cv2.INTER_AREA) for f in frames])
-    return StaticSummary(
-        np.clip(np.round(median / QUANTUM), -127, 127).astype(np.int8), np.median(small, axis=0).astype(np.uint8)
-    )
+def summarise(sampled: Sampled) -> StaticSummary:
+    """Return what a folder needs to know of one video."""
+    small = [cv2.resize(f, (COLOUR_CELLS, COLOUR_CELLS), interpolation=cv2.INTER_AREA) for f in sampled.frames]
+    gradient = np.clip(np.round(sampled.median / QUANTUM), -127, 127).astype(np.int8)
+    return StaticSummary(gradient, np.median(small, axis=0).astype(np.uint8))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -60,40 +91,35 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum(dtype=np.float64)) / norm if norm > 0 else 0.0
 
 
-def mark_in_one(
-    frames: Sequence[np.ndarray], *, shots: int, thresholds: StaticThresholds
-) -> list[tuple[np.ndarray, float]]:
+def mark_in_one(sampled: Sampled, *, shots: int, thresholds: StaticThresholds) -> list[tuple[np.ndarray, float]]:
     """Return the marks seen in one video by itself.
 
     Args:
-        frames: spread over the video, each uint8 RGB [h, w, 3].
+        sampled: frames spread over the video.
         shots: number of shots they come from.
         thresholds: see there.
 
     Returns:
-        Per mark its pixels, bool [h, w], and a score; below .5 unless the video has a cut or moves strongly and the
-        mark is compact.
+        Per mark its pixels, bool [h, w], and a score; below .5 unless the video has a cut or moves strongly.
     """
-    if len(frames) < 6:
+    if len(sampled.frames) < 6:
         return []
-    greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
-    each = np.stack([gradients(grey) for grey in greys]).astype(np.float32)
-    median = np.median(each, axis=0)
+    median = sampled.median.astype(np.float32)
     strength = np.hypot(median[..., 0], median[..., 1])
-    along = (each * median).sum(-1) / np.maximum(strength, 1)
-    agrees = (along > 0.5 * strength).mean(axis=0)
-    std = cv2.GaussianBlur(greys.astype(np.float32).std(axis=0), (0, 0), 6)
-    edge = (strength > thresholds.single_gradient) & (agrees > thresholds.coherence)
-    edge &= std > thresholds.surroundings_std
+    strong = strength > thresholds.single_gradient
+    at = sampled.each[:, strong].astype(np.float32)  # [n, pixels, 2]
+    along = (at * median[strong]).sum(-1) / strength[strong]
+    coherent = np.zeros_like(strong)
+    coherent[strong] = (along > 0.5 * strength[strong]).mean(axis=0) > thresholds.coherence
+    std = cv2.GaussianBlur(sampled.greys.astype(np.float32).std(axis=0), (0, 0), 6)
+    edge = coherent & (std > thresholds.surroundings_std)
     height, width = edge.shape
     moving = float((std > thresholds.surroundings_std).mean())
-    motion = float(np.median(std))
-    marks = []
-    for pixels in regions(edge, least=thresholds.least_edge_pixels * max(width, height) // thresholds.side):
-        compact = _box_area(pixels) <= 0.12 * width * height
-        sure = compact and moving > 0.9 and (shots >= 2 or motion > 25)
-        marks.append((pixels, 0.6 if sure else 0.3 if compact else 0.1))
-    return marks
+    sure = moving > thresholds.moving_share and (shots >= 2 or float(np.median(std)) > thresholds.strong_motion_std)
+    least = thresholds.least_edge_pixels * max(height, width) // thresholds.side
+    marks = [pixels for pixels in regions(edge, least=least) if _box_area(pixels) <= 0.12 * width * height]
+    marks.sort(key=lambda pixels: -float(strength[pixels].sum()))
+    return [(pixels, 0.6 if sure else 0.3) for pixels in marks[: thresholds.most_single]]
 
 
 def regions(edge: np.ndarray, *, least: int) -> list[np.ndarray]:

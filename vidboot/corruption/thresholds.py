@@ -58,6 +58,12 @@ class StaticThresholds(_Frozen):
     """Share of frames whose gradient agrees with the median, for a single video."""
     surroundings_std: float = 6.0
     """A single video's picture around a mark changes by at least this much over time, levels."""
+    moving_share: float = 0.9
+    """Share of the frame that changes so much, for a mark of a single video to need no review."""
+    strong_motion_std: float = 25.0
+    """A video without a cut must also change by this much in half of its places, levels."""
+    most_single: int = 4
+    """Marks of a single video, the strongest first: more is a camera that stands still."""
     single_gradient: float = 60.0
     """A single video's median gradient at the edge of a mark."""
     least_edge_pixels: int = 24
