@@ -32,6 +32,13 @@ class Template:
         self.strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
         self._at_strokes = mean[self.strokes]
 
+    @property
+    def tight(self) -> IntBox:
+        """The box around the strokes."""
+        rows, columns = np.flatnonzero(self.strokes.any(1)), np.flatnonzero(self.strokes.any(0))
+        x0, y0, _, _ = self.box
+        return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
+
     def match(self, grey: np.ndarray, dx: int = 0, dy: int = 0) -> float:
         """Return the correlation of a frame with the template at its strokes, moved by (dx, dy) pixels, -1 to 1.
 
@@ -110,6 +117,16 @@ class Line:
         x0, y0 = np.percentile(boxes[:, :2], 10, axis=0)
         x1, y1 = np.percentile(boxes[:, 2:], 90, axis=0)
         return float(x0), float(y0), float(x1), float(y1)
+
+    @property
+    def tight(self) -> Box:
+        """The outline, drawn in to the strokes where it does not go beyond the template."""
+        sides = []
+        for side, stroke, edge, sign in zip(
+            self.outline, self.template.tight, self.template.box, (1, 1, -1, -1), strict=True
+        ):
+            sides.append(side if sign * (edge - side) > 3 else float(stroke))
+        return sides[0], sides[1], sides[2], sides[3]
 
     def surroundings(self, grey: np.ndarray) -> np.ndarray:
         """Return the picture around the line, shrunk, the line itself left out: float32 [n]."""

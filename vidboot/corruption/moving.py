@@ -81,10 +81,10 @@ class MovingLine:
         return chunks
 
     def _chunk(self, part: list[tuple[float, int, int]], size: tuple[int, int], margin: float) -> Found:
-        x0, y0, x1, y1 = self.template.box
+        x0, y0, x1, y1 = self.template.tight
         xs, ys = [x for _, x, _ in part], [y for _, _, y in part]
         box = (float(x0 + min(xs)), float(y0 + min(ys)), float(x1 + max(xs)), float(y1 + max(ys)))
-        grown = grow(box, margin * (y1 - y0), *size)
+        grown = grow(box, 1 + margin * (y1 - y0), *size)
         return Found(kind="subtitle", first_seconds=part[0][0], last_seconds=part[-1][0], box=grown, score=0.8)
 
 

@@ -178,8 +178,8 @@ class _Tracker:
         return still + ways
 
     def _event(self, line: Line, score: float) -> Found:
-        outline = line.outline
-        box = grow(outline, self.thresholds.margin * (outline[3] - outline[1]), *self.size)
+        tight = line.tight
+        box = grow(tight, 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
         return Found(kind="subtitle", first_seconds=line.first, last_seconds=line.last, box=box, score=score)
 
 

@@ -99,7 +99,7 @@ class MovingThresholds(_Frozen):
     """Nor do shorter distances, pixels."""
     most_uneven_px: float = 2.5
     """Worst distance from an even motion, pixels."""
-    chunk_seconds: float = 0.2
+    chunk_seconds: float = 0.1
     """A box covers the line for so long."""
 
 
@@ -114,8 +114,8 @@ class TextThresholds(_Frozen):
     """A line is still there while its gradient correlates with its template by this much."""
     back_seconds: float = 1.6
     """How far back before its detection a line's first frame is looked for."""
-    margin: float = 0.1
-    """Boxes grow by this share of their height on each side."""
+    margin: float = 0.06
+    """Boxes grow by one pixel and this share of their height on each side."""
     shortest_seconds: float = 0.3
     """Shorter lines are scene text that moves, unless they come and go at once."""
     moving_levels: float = 4.0

@@ -33,7 +33,7 @@ def tophat_boxes(frame: np.ndarray, side: int) -> TextBoxes:
 def _rows(strokes: np.ndarray) -> TextBoxes:
     height, width = strokes.shape
     ink = (strokes > LEAST_CONTRAST).astype(np.uint8)
-    gap = max(3, min(height, width) // 24)
+    gap = max(3, min(height, width) // 16)
     rows = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
     rows = cv2.morphologyEx(rows, cv2.MORPH_OPEN, np.ones((max(2, min(height, width) // 100), 3), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(rows)
