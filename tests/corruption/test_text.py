@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from scenes import FPS, burn, letters, panning, shown, texture
 
 from vidboot.corruption.found import Found
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextBoxes, tophat_boxes
 from vidboot.masks import SURE
-
-from scenes import FPS, burn, letters, panning, shown, texture
 
 INK = letters(14, 100)
 H, W = 144, 256
