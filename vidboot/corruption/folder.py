@@ -16,7 +16,8 @@ from vidboot.corruption.static import StaticSummary, correlation, regions
 from vidboot.corruption.thresholds import StaticThresholds
 
 MOST_CLIPS = 192  # clips that vote; more say nothing new
-DIRECTIONS = 8
+DIRECTIONS = 16
+BLOCKS = 4  # the frame in 4x4 blocks: two clips of one scene agree in most of them, two with one mark in few
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,28 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: StaticThresholds
 
 
 def scenes(clips: Sequence[StaticSummary], *, levels: float) -> list[list[int]]:
-    """Group clips that show one scene (their small pictures agree with the group's first): indices per group."""
+    """Group clips that show one scene (colours and edges agree with the group's first): indices per group."""
     groups: list[list[int]] = []
     for i, clip in enumerate(clips):
-        small = clip.colours.astype(np.int16)
         for group in groups:
-            if np.abs(small - clips[group[0]].colours).mean() < levels:
+            first = clips[group[0]]
+            alike = np.abs(clip.colours.astype(np.int16) - first.colours).mean() < levels
+            if alike and _edges_agree(clip.levels, first.levels):
                 group.append(i)
                 break
         else:
             groups.append([i])
     return groups
+
+
+def _edges_agree(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two gradient fields agree all over the frame, not only where a mark may be."""
+    blocks = [
+        correlation(p, q)
+        for rows_a, rows_b in zip(np.array_split(a, BLOCKS), np.array_split(b, BLOCKS), strict=True)
+        for p, q in zip(np.array_split(rows_a, BLOCKS, 1), np.array_split(rows_b, BLOCKS, 1), strict=True)
+    ]
+    return sum(block > 0.4 for block in blocks) >= BLOCKS * BLOCKS // 2
 
 
 def _candidates(fields: np.ndarray, thresholds: StaticThresholds) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -109,15 +121,17 @@ def _voted(fields: np.ndarray, thresholds: StaticThresholds) -> list[tuple[np.nd
     # An edge may lie on the border of two directions.
     both = ballots + np.roll(ballots, 1, axis=0)
     count, best = both.max(axis=0), both.argmax(axis=0)
-    edge = count >= least
     voters = strong & ((direction == best) | (direction == (best - 1) % DIRECTIONS))  # [N, h, w]
     found = []
-    for region in _grouped(edge, thresholds):
-        share = voters[:, region].mean(axis=1)
-        subset = np.flatnonzero(share > 0.5)
-        if len(subset) >= least:
-            found.append((region, subset))
-    return sorted(found, key=lambda item: -len(item[1]))
+    # The more scenes must agree, the less of the rest hangs on to a mark.
+    for wanted in sorted({*(round(N * 0.75**k) for k in range(10)), least}, reverse=True):
+        if wanted < least:
+            continue
+        for region in _grouped(count >= wanted, thresholds):
+            subset = np.flatnonzero(voters[:, region].mean(axis=1) > 0.5)
+            if len(subset) >= least:
+                found.append((region, subset))
+    return found
 
 
 def _refine(
@@ -129,7 +143,7 @@ def _refine(
     median of the others, on everything near the edge: chance leaves the pixels in between at odds.
     """
     least = max(thresholds.least_scenes, int(np.ceil(thresholds.least_share * len(fields))))
-    near = cv2.dilate(edge.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    near = cv2.dilate(edge.astype(np.uint8), _square(edge)) > 0
     local = np.clip(fields[:, near], -thresholds.most_gradient, thresholds.most_gradient)  # [N, n, 2]
     for _ in range(3):
         agreement = np.array([_agreement(local, subset, i) for i in range(len(local))])
@@ -140,12 +154,18 @@ def _refine(
         return None
     own = np.median(fields[subset], axis=0)
     strength = np.hypot(own[..., 0], own[..., 1])
-    around = cv2.dilate(edge.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    grown = around & (strength > max(thresholds.least_gradient, 0.15 * float(np.percentile(strength[edge], 90))))
+    around = cv2.dilate(edge.astype(np.uint8), _square(edge)) > 0
+    grown = around & (strength > max(thresholds.least_gradient, 0.3 * float(np.percentile(strength[edge], 90))))
     pieces = regions(grown, least=1)
     if not pieces:
         return None
     return FolderMark(np.any(pieces, axis=0), own[grown], grown, len(subset))
+
+
+def _square(edge: np.ndarray) -> np.ndarray:
+    """What is near an edge: 4 px at a side of 480."""
+    side = 2 * max(1, round(max(edge.shape) / 120)) + 1
+    return np.ones((side, side), np.uint8)
 
 
 def _agreement(local: np.ndarray, subset: np.ndarray, i: int) -> float:

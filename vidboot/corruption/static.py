@@ -65,6 +65,7 @@ def sample(frames: Sequence[np.ndarray], inside: tuple[int, int, int, int] | Non
     greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     each = np.stack([gradients(grey) for grey in greys])
     median = np.partition(each, len(each) // 2, axis=0)[len(each) // 2]
+    median = _edges_only(median)
     if inside is not None:
         x0, y0, x1, y1 = inside
         kept = np.zeros_like(median)
@@ -76,6 +77,16 @@ def sample(frames: Sequence[np.ndarray], inside: tuple[int, int, int, int] | Non
 def gradients(grey: np.ndarray) -> np.ndarray:
     """Return the Sobel gradient (x, y) of a uint8 picture, int16 [H, W, 2]."""
     return np.stack([cv2.Sobel(grey, cv2.CV_16S, 1, 0), cv2.Sobel(grey, cv2.CV_16S, 0, 1)], axis=-1)
+
+
+def _edges_only(gradient: np.ndarray) -> np.ndarray:
+    """Take out light that changes slowly over the picture; a stroke goes up and down again. int16 [h, w, 2]."""
+    around = max(9, max(gradient.shape[:2]) // 16 | 1)
+    inner = gradient[1:-1, 1:-1]  # Sobel sees no slope across the rim
+    edges = np.zeros_like(gradient)
+    mean = cv2.blur(inner.astype(np.float32), (around, around), borderType=cv2.BORDER_REPLICATE)
+    edges[1:-1, 1:-1] = inner - np.round(mean).astype(np.int16)
+    return edges
 
 
 def summarise(sampled: Sampled) -> StaticSummary:
