@@ -150,16 +150,27 @@ def _refine(
         subset = np.flatnonzero(agreement >= thresholds.presence)
         if len(subset) < least:
             return None
-    if float(np.median(agreement[subset])) < thresholds.agreement:
+    # Few scenes agree by chance somewhere, so they must agree better.
+    wanted = thresholds.agreement + thresholds.few_scenes * max(0, 6 - len(subset))
+    if float(np.median(agreement[subset])) < wanted:
         return None
-    own = np.median(fields[subset], axis=0)
+    return _whole_mark(fields[subset], edge, thresholds)
+
+
+def _whole_mark(fields: np.ndarray, edge: np.ndarray, thresholds: StaticThresholds) -> FolderMark | None:
+    """The mark that begins with ``edge``: every edge near it on which the scenes that show it agree."""
+    own = np.median(fields, axis=0)
     strength = np.hypot(own[..., 0], own[..., 1])
-    around = cv2.dilate(edge.astype(np.uint8), _square(edge)) > 0
-    grown = around & (strength > max(thresholds.least_gradient, 0.3 * float(np.percentile(strength[edge], 90))))
+    along = (fields * own).sum(-1) / np.maximum(strength, 1)
+    agree = (along > 0.4 * strength).mean(axis=0) >= 0.75
+    agree &= strength > max(thresholds.least_gradient, 0.3 * float(np.percentile(strength[edge], 90)))
+    reach = max(1, round(max(edge.shape) / 24))
+    _, labels = cv2.connectedComponents(cv2.dilate((agree | edge).astype(np.uint8), np.ones((reach, reach), np.uint8)))
+    grown = agree & np.isin(labels, np.unique(labels[edge]))
     pieces = regions(grown, least=1)
     if not pieces:
         return None
-    return FolderMark(np.any(pieces, axis=0), own[grown], grown, len(subset))
+    return FolderMark(np.any(pieces, axis=0), own[grown], grown, len(fields))
 
 
 def _square(edge: np.ndarray) -> np.ndarray:

@@ -72,6 +72,8 @@ class StaticThresholds(_Frozen):
     """A clip shows a mark if its gradient correlates with the mark's template by this much."""
     agreement: float = 0.5
     """Scenes that show a mark correlate this much with the median of the others near its edges, by median."""
+    few_scenes: float = 0.08
+    """So much more for each scene fewer than six."""
     most_gradient: float = 120.0
     """Gradients are clipped here before they are compared: one strong edge of a scene does not decide."""
     vote_gradient: float = 24.0
