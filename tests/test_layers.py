@@ -21,7 +21,7 @@ LAYERS = (
     ("run",),
     ("fit",),
     ("config",),
-    ("build", "training_data", "leak"),
+    ("build", "training_data", "leak", "mask_merge", "mask_video"),
     ("stages", "inpaint"),
     ("train", "generate", "scan", "report"),
     ("evaluate", "restore", "mask", "review"),

@@ -89,25 +89,41 @@ def scan(
 @app.command()
 def mask(
     videos: Videos,
-    decisions: Annotated[Path | None, typer.Option("--apply", help="Merge the file that the page saved.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Where the page goes; default WORK/review.html.")] = None,
+    decisions: Annotated[Path | None, typer.Option("--apply", help="Merge what the page saved; find nothing.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Where the review page goes; default WORK/review.html.")] = None,
+    kinds: Annotated[str | None, typer.Option(help="Look for these only, separated by commas; default all.")] = None,
+    text_model: Annotated[Path | None, typer.Option(help="An .onnx text detector; default that of [ocr].")] = None,
     work: Work = None,
     as_json: Json = False,
 ) -> None:
-    """Review the masks of a folder: a page to accept, reject and redraw on, and --apply to merge what was decided."""
-    from vidboot.data.progress import on_stderr
-
+    """Find subtitles, marks, bars and broken frames; write masks for training and a page to review them on."""
     with _told():
-        from vidboot import review as verb
-        from vidboot import scan as audit
+        from vidboot import review
+        from vidboot.data.progress import on_stderr
 
         folder = work_folder(videos, work)
-        applied = verb.apply_decisions(folder, decisions) if decisions else {}
-        with on_stderr("scan") as progress:
-            audit.audit(videos, folder, progress=progress)
+        if decisions:
+            result, text = review.apply_decisions(folder, decisions), f"merged {decisions}\n"
+        else:
+            result, text = _find_masks(videos, folder, kinds, text_model)
         with on_stderr("review") as progress:
-            written = verb.write_review(videos, folder, page or folder / "review.html", progress=progress)
-    _print({**applied, **written}, as_json, lambda: f"open {written['page']}: {written['events']} events to review")
+            made = review.write_review(videos, folder, page or folder / "review.html", progress=progress)
+    _print({**result, "review": made}, as_json, lambda: f"{text}to review {made['events']} events open {made['page']}")
+
+
+def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | None) -> tuple[dict[str, Any], str]:
+    """Scan what is new, then find; return the numbers, and a table of them."""
+    from vidboot import mask as verb
+    from vidboot import scan as audit
+    from vidboot.data.progress import on_stderr
+
+    chosen = verb.check_kinds(kinds.split(",") if kinds else verb.KINDS)
+    with on_stderr("scan") as progress:
+        files, shots = audit.usable(videos, work, progress=progress)
+    audited = verb.Videos(videos if videos.is_dir() else videos.parent, work, files, shots)
+    with on_stderr("mask") as progress:
+        result = verb.mask(audited, kinds=chosen, text_model=text_model, progress=progress)
+    return result, verb.format_table(result)
 
 
 @app.command()
@@ -235,10 +251,7 @@ def restore(
     work: Work = None,
     as_json: Json = False,
 ) -> None:
-    """Fill what the masks of a clip hide; all other pixels stay as they are.
-
-    A clip larger than the model is filled at the model's size, and only the fill is enlarged.
-    """
+    """Fill what a clip's masks hide, at the model's size; only the fill is enlarged. All other pixels stay."""
     from vidboot.data.progress import on_stderr
 
     with _told(), on_stderr("restore") as progress:

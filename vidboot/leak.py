@@ -75,7 +75,7 @@ def _marked(work: Path, config: Config) -> Iterator[tuple[Entry, Mask, Event]]:
         if entry.cached and path.is_file():
             mask = masks.load(path, sha256=entry.sha256)
             for event in mask.events:
-                if event.kind == "mark" and event.status != "rejected":
+                if event.kind == "mark" and masks.hides(event):
                     yield entry, mask, event
 
 

@@ -11,13 +11,14 @@ import pytest
 from browser import CHROMIUM, opened
 from typer.testing import CliRunner
 
-from vidboot import masks
+from vidboot import masks, scan
 from vidboot.__main__ import app
 from vidboot.data.encode import save_tiny
 from vidboot.decisions import FOUND
 from vidboot.masks import Event, Mask
 from vidboot.report.review import by_doubt, render
 from vidboot.report.strips import Card, Still, chosen_frames
+from vidboot.review import write_review
 from vidboot.synthetic import FolderSizes, write_folder
 
 EVIL = "</script><script>alert('&\"')</script>.mp4"
@@ -78,9 +79,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layer = np.zeros((1, 32, 32), bool)
     layer[0, 24:30, 4:28:2] = True
     masks.save(path, Mask(mask.sha256, 32, 32, (first, *mask.events[1:]), layer))
-    result = vidboot("mask", videos, "--work", work, "--page", made / "page.html", "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["events"] == len(events_of(work)) > 4
+    scan.audit(videos, work, workers=1)
+    assert write_review(videos, work, made / "page.html", workers=1)["events"] == len(events_of(work)) > 4
     return made
 
 
@@ -190,15 +190,10 @@ def test_the_page_shows_what_was_decided_and_asks_of_a_redrawn_event_once(folder
     (folder / "d.json").write_text(json.dumps(content))
     asked = len(events_of(folder / "work"))
     result = apply(folder, folder / "d.json")
-    assert json.loads(result.stdout) | {"page": ""} == {
-        "decisions": 2,
-        "videos": 2,
-        "changed": 2,
-        "events": asked,
-        "unread": {},
-        "page": "",
-    }
-    html = (folder / "work" / "review.html").read_text()
+    page = folder / "work" / "review.html"
+    made = {"page": str(page), "events": asked, "videos": 2, "unread": {}}
+    assert json.loads(result.stdout) == {"decisions": 2, "videos": 2, "changed": 2, "review": made}
+    html = page.read_text()
     assert FOUND not in html
     assert sorted(re.findall(r'<article[^>]*data-status="(\w+)"', html)) == sorted(
         ["edited", "rejected"] + ["auto"] * (asked - 2)
