@@ -88,9 +88,8 @@ def _shown(video: Video, picture: av.VideoFrame, short_side: int, size: tuple[in
     target = size or (round(width * scale / 2) * 2, round(height * scale / 2) * 2)
     x0, y0, x1, y1 = center_crop_box(width, height, target[1], target[0])
     upright = np.rot90(picture.to_ndarray(format="rgb24"), geometry.quarter_turns)
-    shown = av.VideoFrame.from_ndarray(
-        np.ascontiguousarray(upright).astype(np.uint8, copy=False), format="rgb24"
-    ).reformat(width, height)
+    upright = np.ascontiguousarray(upright).astype(np.uint8, copy=False)
+    shown = av.VideoFrame.from_ndarray(upright, format="rgb24").reformat(width, height)
     crop = np.ascontiguousarray(shown.to_ndarray()[y0:y1, x0:x1]).astype(np.uint8, copy=False)
     whole = av.VideoFrame.from_ndarray(crop, format="rgb24")
     return whole.reformat(*target, format="rgb24", interpolation="AREA").to_ndarray()
