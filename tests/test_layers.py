@@ -91,6 +91,7 @@ def test_kernels_is_a_folder_and_not_a_package() -> None:
         ("vidboot", {"torch", "triton", "xformers", "numpy", "av"}),
         ("vidboot.__main__", {"torch", "triton", "xformers", "av"}),
         ("vidboot.scan", {"torch", "triton", "xformers"}),
+        ("vidboot.mask", {"torch", "triton", "xformers", "onnxruntime"}),
     ],
 )
 def test_a_light_part_stays_light(module: str, heavy: set[str]) -> None:

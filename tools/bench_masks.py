@@ -75,7 +75,7 @@ def score_clip(truth_path: Path, work: Path, sha256: str, pts_seconds: np.ndarra
     error = _bars_error(found, truth) if truth["kind"] == "bars" else None
     share = (hidden & clean).sum() / max(1, clean.sum())
     name = truth_path.name.removesuffix(".truth.json")
-    return Score(name, truth["kind"], hit / max(burnt, 1), len(truth["events"]), covered, float(share), error)
+    return Score(name, truth["kind"], hit / burnt if burnt else 1.0, len(truth["events"]), covered, float(share), error)
 
 
 def _near(overlay: np.ndarray, mark: bool, dilation: int) -> np.ndarray:
@@ -113,7 +113,7 @@ def table(scores: Sequence[Score]) -> dict[str, dict[str, Any]]:
     groups: dict[str, list[Score]] = defaultdict(list)
     for one in scores:
         groups[one.kind].append(one)
-        if one.kind != "bars":
+        if one.kind not in ("bars", "clean"):
             groups["all marks" if one.kind in MARKS else "all text"].append(one)
     return {kind: _row(group) for kind, group in sorted(groups.items())}
 
@@ -138,7 +138,7 @@ def _row(group: Sequence[Score]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the detectors and print the scores."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
         "overlays", type=Path, help="a folder that make_overlays.py wrote, or any folder of clean clips"
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from overlay_art import KINDS, Burnt, burn
 from overlay_fonts import Fonts, find_fonts
 
@@ -87,8 +88,9 @@ def _shown(video: Video, picture: av.VideoFrame, short_side: int, size: tuple[in
     target = size or (round(width * scale / 2) * 2, round(height * scale / 2) * 2)
     x0, y0, x1, y1 = center_crop_box(width, height, target[1], target[0])
     upright = np.rot90(picture.to_ndarray(format="rgb24"), geometry.quarter_turns)
-    shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(upright), format="rgb24").reformat(width, height)
-    crop = np.ascontiguousarray(shown.to_ndarray()[y0:y1, x0:x1])
+    upright = np.ascontiguousarray(upright).astype(np.uint8, copy=False)
+    shown = av.VideoFrame.from_ndarray(upright, format="rgb24").reformat(width, height)
+    crop = np.ascontiguousarray(shown.to_ndarray()[y0:y1, x0:x1]).astype(np.uint8, copy=False)
     whole = av.VideoFrame.from_ndarray(crop, format="rgb24")
     return whole.reformat(*target, format="rgb24", interpolation="AREA").to_ndarray()
 
@@ -96,9 +98,9 @@ def _shown(video: Video, picture: av.VideoFrame, short_side: int, size: tuple[in
 def encode(path: Path, frames: np.ndarray, fps: float, encoder: str, options: dict[str, str]) -> None:
     """Write frames with one encoder, one thread."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(encoder, rate=Fraction(fps).limit_denominator(1001))
+        stream = container.add_stream(encoder, rate=Fraction(fps).limit_denominator(1001), options=options)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-        stream.options = options
         stream.codec_context.thread_count = 1
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
@@ -168,7 +170,7 @@ def make(options: argparse.Namespace, say: Callable[[str], None]) -> list[Path]:
 
 def main() -> None:
     """Parse the arguments and write the clips."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("videos", type=Path, help="folder of clean videos, not searched deeper")
     parser.add_argument("out", type=Path, help="where clips and truth go")
     parser.add_argument("--split", choices=(*SPLITS, "all"), default="dev")

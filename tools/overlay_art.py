@@ -204,7 +204,7 @@ def _mark(kind: str, W: int, H: int, fps: float, fonts: Fonts, rng: np.random.Ge
     word = (word + "VIDEO")[:8].upper()
     letters = Image.new("L", (W, H))
     if kind == "tiled":
-        big = Image.new("L", (2 * max(W, H),) * 2)
+        big = Image.new("L", (2 * max(W, H), 2 * max(W, H)))
         pen = ImageDraw.Draw(big)
         for y in range(0, big.size[1], size * 3):
             for x in range(0, big.size[0], round(font.getlength(word) + size * 2)):

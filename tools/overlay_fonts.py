@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 WORDS = {
     "latin": "we will never know what happened that night before the storm came over hills and took light away "
@@ -75,5 +75,11 @@ def _writes(path: Path, characters: str) -> bool:
         font = load(path, 24)
     except OSError:
         return False
-    missing = bytes(font.getmask("\U0010fffe"))
-    return all(bytes(font.getmask(c)) not in (missing, b"") for c in characters)
+    missing = _picture(font, "\U0010fffe")
+    return all(_picture(font, c) not in (missing, bytes(48 * 48)) for c in characters)
+
+
+def _picture(font: ImageFont.FreeTypeFont, character: str) -> bytes:
+    picture = Image.new("L", (48, 48))
+    ImageDraw.Draw(picture).text((8, 4), character, font=font, fill=255)
+    return picture.tobytes()

@@ -5,6 +5,7 @@ The weights lie inside the package, so nothing is downloaded; only the .onnx fil
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,7 @@ class OcrDetector:
     """
 
     def __init__(self, model: Path) -> None:
-        import onnxruntime
-
+        onnxruntime: Any = importlib.import_module("onnxruntime")  # of the extra [ocr]
         options = onnxruntime.SessionOptions()
         # Videos run in parallel, one thread each; threads within one only wait for each other.
         options.intra_op_num_threads = options.inter_op_num_threads = 1

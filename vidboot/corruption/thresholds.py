@@ -80,7 +80,7 @@ class StaticThresholds(_Frozen):
     """A clip votes for an edge at a place where its median gradient is at least this strong."""
     least_scenes: int = 3
     """A mark of the folder is seen in so many scenes."""
-    least_share: float = 0.1
+    least_share: float = 0.15
     """A mark of the folder is seen in this share of its scenes."""
     same_scene_levels: float = 8.0
     """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
