@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from vidboot import masks
-from vidboot.corruption.found import Found, area, iou
+from vidboot.corruption.found import Found
 from vidboot.data.records import FileRecord
+from vidboot.decisions import merge
 
 
 def merged(file: FileRecord, found: Sequence[Found], before: masks.Mask | None, kinds: Sequence[str]) -> masks.Mask:
@@ -30,17 +31,12 @@ def merged(file: FileRecord, found: Sequence[Found], before: masks.Mask | None, 
         events.append(event)
 
     for event in before.events if before else ():
-        if event.status != "auto" or event.kind not in kinds:
+        if event.status == "auto" and event.kind not in kinds:
             assert before is not None
             add(event, None if event.layer is None else before.layers[event.layer])
-    decided = [
-        (event, _extent(event.box, layers[event.layer] if event.layer is not None else None)) for event in events
-    ]
     taken = {event.id for event in events}
     for one in sorted(found, key=lambda one: (one.first_seconds, one.kind, _extent(one.box, one.layer))):
         extent = _extent(one.box, one.layer)
-        if any(_same(one, extent, event, other) for event, other in decided):
-            continue
         name = _name(one, extent, taken)
         taken.add(name)
         new = masks.Event(
@@ -55,7 +51,8 @@ def merged(file: FileRecord, found: Sequence[Found], before: masks.Mask | None, 
             new = new.model_copy(update={"box": None})
         add(new, one.layer)
     stacked = np.stack(layers) if layers else np.zeros((0, 0, 0), bool)
-    return masks.Mask(file.sha256, file.width, file.height, tuple(events), stacked)
+    together = masks.Mask(file.sha256, file.width, file.height, tuple(events), stacked)
+    return merge(together, before) if before else together
 
 
 def _extent(box: masks.Box | None, layer: np.ndarray | None) -> masks.Box:
@@ -64,12 +61,6 @@ def _extent(box: masks.Box | None, layer: np.ndarray | None) -> masks.Box:
         return box
     rows, columns = np.flatnonzero(layer.any(1)), np.flatnonzero(layer.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-
-
-def _same(one: Found, extent: masks.Box, event: masks.Event, other: masks.Box) -> bool:
-    shared = min(one.last_seconds, event.last_seconds) - max(one.first_seconds, event.first_seconds)
-    shortest = min(one.last_seconds - one.first_seconds, event.last_seconds - event.first_seconds)
-    return one.kind == event.kind and shared >= 0.5 * shortest and iou(extent, other) > 0.5 and area(extent) > 0
 
 
 def _name(one: Found, extent: masks.Box, taken: set[str]) -> str:
