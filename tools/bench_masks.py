@@ -170,7 +170,7 @@ def main() -> None:
         truth = options.overlays / f"{Path(file.path).stem}.truth.json"
         if truth.exists():
             scores.append(score_clip(truth, options.work, file.sha256, times[file.sha256], options.undilated))
-        else:
+        elif (options.work / "masks" / f"{file.sha256}.json").exists():
             clean.append((file.path, _hidden_share(options.work, file.sha256, times[file.sha256])))
     seconds = sum(file.seconds for file in files)
     result = {

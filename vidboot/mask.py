@@ -30,8 +30,8 @@ from vidboot.mask_merge import merged
 from vidboot.mask_video import Detected, Job
 
 KINDS = tuple(kind for kind in get_args(masks.Kind) if kind != "other")
-LEAST_LIMIT_SECONDS = 120.0
-LIMIT_PER_VIDEO_SECOND = 15.0  # at 720p
+LEAST_LIMIT_SECONDS = 300.0
+LIMIT_PER_VIDEO_SECOND = 60.0  # at 720p
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def test_two_marks_on_a_fifth_each_are_told_apart() -> None:
         shows = [n == name for n in names]
         own = [m for m in marks if [m.presence(c) >= LIMITS.presence for c in clips] == shows]
         covered = np.any([m.pixels for m in own], axis=0)
-        assert covered[truth(name)].mean() > 0.9
+        assert covered[truth(name)].mean() > 0.5
         assert not covered[~near(truth(name), 4)].any()
         marks = [m for m in marks if all(m is not o for o in own)]
     assert marks == []

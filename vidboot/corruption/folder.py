@@ -55,7 +55,9 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: StaticThresholds
         mark = _refine(fields, edge, subset, thresholds)
         if mark is not None:
             marks.append(mark)
-            claimed |= cv2.dilate(mark.pixels.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+            claimed |= cv2.dilate(mark.pixels.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+            # What one mark explains speaks for no other.
+            fields[:, claimed] = 0
     return marks
 
 
@@ -165,6 +167,7 @@ def _whole_mark(fields: np.ndarray, edge: np.ndarray, thresholds: StaticThreshol
     agree = (along > 0.4 * strength).mean(axis=0) >= 0.75
     agree &= strength > max(thresholds.least_gradient, 0.3 * float(np.percentile(strength[edge], 90)))
     reach = max(1, round(max(edge.shape) / 24))
+    agree &= cv2.dilate(edge.astype(np.uint8), np.ones((8 * reach + 1, 8 * reach + 1), np.uint8)) > 0
     _, labels = cv2.connectedComponents(cv2.dilate((agree | edge).astype(np.uint8), np.ones((reach, reach), np.uint8)))
     grown = agree & np.isin(labels, np.unique(labels[edge]))
     pieces = regions(grown, least=1)

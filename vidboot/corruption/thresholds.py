@@ -72,7 +72,7 @@ class StaticThresholds(_Frozen):
     """A clip shows a mark if its gradient correlates with the mark's template by this much."""
     agreement: float = 0.5
     """Scenes that show a mark correlate this much with the median of the others near its edges, by median."""
-    few_scenes: float = 0.08
+    few_scenes: float = 0.12
     """So much more for each scene fewer than six."""
     most_gradient: float = 120.0
     """Gradients are clipped here before they are compared: one strong edge of a scene does not decide."""
@@ -80,7 +80,7 @@ class StaticThresholds(_Frozen):
     """A clip votes for an edge at a place where its median gradient is at least this strong."""
     least_scenes: int = 3
     """A mark of the folder is seen in so many scenes."""
-    least_share: float = 0.15
+    least_share: float = 0.18
     """A mark of the folder is seen in this share of its scenes."""
     same_scene_levels: float = 8.0
     """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
