@@ -14,22 +14,22 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("vidboot_kernels",),
     ("errors", "noise", "views", "masks"),
-    ("denoiser",),
+    ("denoiser", "decisions", "fill"),
     ("composition", "losses", "metrics"),
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),
     ("run",),
     ("fit",),
     ("config",),
-    ("build", "training_data"),
-    ("stages",),
-    ("train", "generate", "scan", "mask", "report"),
-    ("evaluate", "restore"),
+    ("build", "training_data", "leak", "mask_merge", "mask_video"),
+    ("stages", "inpaint"),
+    ("train", "generate", "scan", "report"),
+    ("evaluate", "restore", "mask", "review"),
     ("demo", "compare"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
-VERBS = {"train", "generate", "scan", "mask", "evaluate", "restore", "demo", "compare"}
+VERBS = {"train", "generate", "scan", "mask", "evaluate", "restore", "review", "demo", "compare"}
 
 
 def modules() -> list[Path]:
@@ -91,6 +91,7 @@ def test_kernels_is_a_folder_and_not_a_package() -> None:
         ("vidboot", {"torch", "triton", "xformers", "numpy", "av"}),
         ("vidboot.__main__", {"torch", "triton", "xformers", "av"}),
         ("vidboot.scan", {"torch", "triton", "xformers"}),
+        ("vidboot.mask", {"torch", "triton", "xformers", "onnxruntime"}),
     ],
 )
 def test_a_light_part_stays_light(module: str, heavy: set[str]) -> None:

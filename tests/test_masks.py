@@ -161,8 +161,30 @@ def test_dilation_grows_boxes_and_layers_alike(by: int) -> None:
     assert (boxed == 0).sum() == (min(8 + by, 10) - (6 - by)) * (min(9 + by, 12) - max(2 - by, 0))
 
 
-def test_dilation_is_one_per_cent_of_the_longer_side_and_at_least_one() -> None:
-    assert [masks.default_dilation(*size) for size in ((32, 32), (640, 360), (1280, 720), (360, 640))] == [1, 6, 13, 6]
+def test_dilation_follows_the_shorter_side_and_spares_small_pictures() -> None:
+    sizes = ((32, 32), (64, 64), (176, 144), (640, 360), (360, 640), (1280, 720), (1920, 1080))
+    assert [masks.default_dilation(*size) for size in sizes] == [1, 1, 2, 3, 3, 5, 7]
+
+
+def test_an_unsure_event_hides_nothing_until_somebody_accepts_it() -> None:
+    for status, score, hides in (
+        ("auto", 0.49, False),
+        ("auto", 0.5, True),
+        ("accepted", 0.1, True),
+        ("edited", 0.1, True),
+        ("rejected", 1.0, False),
+    ):
+        event = subtitle().model_copy(update={"status": status, "score": score})
+        assert masks.hides(event) == hides
+        assert (masks.visible(mask(event), [1], WHOLE, 10, 12).min() == 0) == hides
+
+
+def test_a_latent_cell_is_visible_only_if_all_of_its_pixels_and_frames_are() -> None:
+    shown = np.ones((10, 16, 24), np.uint8)
+    shown[3, 0, 8] = shown[9, 15, 0] = 0
+    latent = masks.latent(shown, 8, 4)
+    assert latent.shape == (4, 2, 3)  # frame 0, 1 to 4, 5 to 8, 9
+    assert {tuple(cell) for cell in np.argwhere(latent == 0)} == {(1, 0, 1), (3, 1, 0)}
 
 
 def trusted_by_definition(hidden: np.ndarray, box: Box, height: int, width: int) -> np.ndarray:

@@ -87,6 +87,46 @@ def scan(
 
 
 @app.command()
+def mask(
+    videos: Videos,
+    decisions: Annotated[Path | None, typer.Option("--apply", help="Merge what the page saved; find nothing.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Where the review page goes; default WORK/review.html.")] = None,
+    kinds: Annotated[str | None, typer.Option(help="Look for these only, separated by commas; default all.")] = None,
+    text_model: Annotated[Path | None, typer.Option(help="An .onnx text detector; default that of [ocr].")] = None,
+    work: Work = None,
+    as_json: Json = False,
+) -> None:
+    """Find subtitles, marks, bars and broken frames; write masks for training and a page to review them on."""
+    with _told():
+        from vidboot import review
+        from vidboot.data.progress import on_stderr
+
+        folder = work_folder(videos, work)
+        if decisions:
+            result, text = review.apply_decisions(folder, decisions), f"merged {decisions}\n"
+        else:
+            result, text = _find_masks(videos, folder, kinds, text_model)
+        with on_stderr("review") as progress:
+            made = review.write_review(videos, folder, page or folder / "review.html", progress=progress)
+    _print({**result, "review": made}, as_json, lambda: f"{text}to review {made['events']} events open {made['page']}")
+
+
+def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | None) -> tuple[dict[str, Any], str]:
+    """Scan what is new, then find; return the numbers, and a table of them."""
+    from vidboot import mask as verb
+    from vidboot import scan as audit
+    from vidboot.data.progress import on_stderr
+
+    chosen = verb.check_kinds(kinds.split(",") if kinds else verb.KINDS)
+    with on_stderr("scan") as progress:
+        files, shots = audit.usable(videos, work, progress=progress)
+    audited = verb.Videos(videos if videos.is_dir() else videos.parent, work, files, shots)
+    with on_stderr("mask") as progress:
+        result = verb.mask(audited, kinds=chosen, text_model=text_model, progress=progress)
+    return result, verb.format_table(result)
+
+
+@app.command()
 def train(
     videos: Videos,
     out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],
@@ -126,8 +166,9 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
 
 def _report_line(row: dict[str, Any]) -> None:
     held_out = f"held-out {row['held_out_loss']:.4f}  " if "held_out_loss" in row else ""
+    leak = f"leak {row['leak_score']:.3f}  " if "leak_score" in row else ""
     print(
-        f"{row['stage']:<18} {row['step']:>6}/{row['steps']}  loss {row['train_loss']:.4f}  {held_out}"
+        f"{row['stage']:<18} {row['step']:>6}/{row['steps']}  loss {row['train_loss']:.4f}  {held_out}{leak}"
         f"{row['ms_per_step']:.0f} ms/step  data wait {row['data_wait_percent']:.0f} %  "
         f"eta {row['eta_seconds']:.0f} s  peak {row['peak_memory_mb']:.0f} MB",
         file=sys.stderr,
@@ -194,6 +235,42 @@ def evaluate(
         where = page or run / "evaluation.html"
         verb.write_page(where, evaluation, opened)
     _print({**evaluation.numbers, "page": str(where)}, as_json, lambda: verb.format_numbers(evaluation, where))
+
+
+@app.command()
+def restore(
+    run: RunPath,
+    video: Annotated[Path, typer.Option(help="The clip; never written to.")],
+    out: Annotated[Path, typer.Option(help="The mp4 file to write; it has no sound.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder of mask files; default WORK/masks.")] = None,
+    lossless: Annotated[bool, typer.Option(help="Keep every pixel exactly (H.264 in RGB; not every player).")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same fill.")] = 0,
+    steps: Annotated[int, typer.Option(help="Noise levels.")] = 15,
+    samples: Annotated[int, typer.Option(help="Fills that are averaged: nearer the truth in the mean, softer.")] = 1,
+    policy: Annotated[PolicyName, typer.Option(help="Which nets fill.")] = PolicyName.full,
+    work: Work = None,
+    as_json: Json = False,
+) -> None:
+    """Fill what a clip's masks hide, at the model's size; only the fill is enlarged. All other pixels stay."""
+    from vidboot.data.progress import on_stderr
+
+    with _told(), on_stderr("restore") as progress:
+        from vidboot import restore as verb
+        from vidboot.build import check_policy
+
+        result = verb.restore(
+            run,
+            video,
+            out,
+            masks_folder=masks or work_folder(video, work) / "masks",
+            lossless=lossless,
+            seed=seed,
+            steps=steps,
+            samples=samples,
+            policy=check_policy(policy),
+            progress=progress,
+        )
+    _print(result, as_json, lambda: verb.sentence(result))
 
 
 @app.command()

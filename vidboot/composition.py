@@ -197,6 +197,29 @@ def refined(inner: Stream, residual: Callable[[Tensor, Tensor, Tensor], Tensor],
     return stream
 
 
+def known(stream: Stream, x: Noisy, visible: Noisy) -> Stream:
+    """Condition a denoiser on known pixels: where ``visible`` is 1 it answers with x itself.
+
+    A sampler that starts from x + sigma noise there keeps those pixels at x + sigma noise at every level: of the ODE
+    the slope is (y - D) / sigma = noise. So the nets see what is known at the noise level they expect, and what they
+    make up has to agree with it.
+
+    Args:
+        stream: the denoiser.
+        x: the clean video; anything where it is not visible.
+        visible: 1 = known, [B, T, 1, H, W].
+    """
+
+    def conditioned(y: Noisy, sigma: Tensor) -> Iterator[Tensor]:
+        first = 0
+        for D in stream(y, sigma):
+            last = first + D.shape[1]
+            yield torch.where(visible.read(first, last).bool(), x.read(first, last), D)
+            first = last
+
+    return conditioned
+
+
 def restricted(view: BandView, y: Noisy) -> Noisy:
     """What a band view shows of a noisy video, taken a few frames at a time."""
     step = max(1, READ_FRAMES // view.group)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidboot import metrics, report
+from vidboot import leak, metrics, report
 from vidboot.build import Model, Policy
 from vidboot.composition import whole
 from vidboot.data import cache
@@ -65,6 +65,7 @@ def evaluate(
     policies: Sequence[Policy] | None = None,
     loss_policies: Sequence[Policy] | None = None,
     seed: int = 0,
+    find_text: leak.FindText | None = None,
     progress: Progress = lambda done, total, what: None,
 ) -> Evaluation:
     """Measure a run against held-out videos.
@@ -79,6 +80,7 @@ def evaluate(
         policies: sampled from; default all that the run is trained for.
         loss_policies: of these the denoising loss is measured too; default all that the run is trained for.
         seed: of the samples.
+        find_text: if given, generated text is counted.
         progress: told after each policy.
 
     Raises:
@@ -110,6 +112,10 @@ def evaluate(
         "motion_lag_correlation": {name: metrics.motion_lag_correlation(x, lag) for name, x in shown.items()},
         **_health(shown, model),
         "nearest_training_clip": _nearest(model, shown),
+        "leak_score": _leak(model, shown),
+        "text_hits_per_100_frames": None
+        if find_text is None
+        else {k: leak.text_hits(x, find_text) for k, x in shown.items()},
     }
     if loss_policies is None:
         # A low-res view says nothing of the detail: its loss would be that of not looking.
@@ -167,6 +173,12 @@ def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | No
     return {policy: metrics.nearest_distance(x, train).mean().item() for policy, x in shown.items()}
 
 
+def _leak(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | None:
+    """How much of the training clips' marks each policy paints; None where no mark was found, or the folder is gone."""
+    marks = leak.templates(Path(model.run.record["cache"]).parent, model.config)
+    return {policy: metrics.leak_score(x, marks) for policy, x in shown.items()} if marks else None
+
+
 def _losses(model: Model, policies: Sequence[Policy], real: Tensor, seed: int) -> dict[str, Any]:
     """Weighted denoising loss of whole videos, per noise level and in the mean."""
     # The composition needs whole groups of frames; what is left over is not measured.
@@ -196,6 +208,11 @@ MEANINGS = {
     "spread": ("spread across videos", "variance between videos of their mean frame, over that of real video"),
     "high_band_energy": ("detail", "energy above the low-res band, over that of real video"),
     "flicker": ("flicker", "mean squared second difference in time, over that of real video"),
+}
+
+PAINTED = {
+    "leak_score": ("marks painted", "correlation with the training clips' mark that shows most; real video is clean"),
+    "text_hits_per_100_frames": ("text painted", "lines of text found in 100 frames"),
 }
 
 
@@ -242,6 +259,9 @@ def _measures(numbers: Mapping[str, Any]) -> Iterator[report.Metric]:
     if numbers["nearest_training_clip"] is not None:
         meaning = "distance to the nearest training clip; far below real = memorised"
         yield metric("novelty", meaning, numbers["nearest_training_clip"])
+    for key, (name, meaning) in PAINTED.items():
+        if numbers[key] is not None:
+            yield metric(name, meaning, numbers[key])
     if "held_out_loss" in numbers:
         meaning = "weighted denoising loss on held-out videos, mean over noise levels; lower is better"
         yield metric("held-out loss", meaning, numbers["held_out_loss"])

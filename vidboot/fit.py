@@ -6,7 +6,7 @@ import copy
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -67,8 +67,8 @@ class Stage:
     """The batch of a step: a pure function of the step."""
     held_out: Callable[[nn.Module], Sequence[float]] | None = None
     """Loss of the averaged model at each of ``BANDS``; None where nothing was held out."""
-    sample: Callable[[nn.Module, int], None] | None = None
-    """Leaves a picture of what the averaged model makes, given the step."""
+    sample: Callable[[nn.Module, int], Mapping[str, float]] | None = None
+    """Leaves a picture of what the averaged model makes, given the step, and measures it."""
     seed: int = 0
     device: torch.device | str = "cpu"
 
@@ -200,7 +200,7 @@ def _measure(stage: Stage, average: nn.Module, step: int, clock: _Clock) -> dict
         row["held_out_loss"] = sum(bands) / len(bands)
         row["held_out_bands"] = dict(zip(map(str, BANDS), bands, strict=True))
     if stage.sample is not None:
-        stage.sample(average, step)
+        row |= stage.sample(average, step)
     clock.pause_over()
     return row
 

@@ -7,6 +7,7 @@ dilates. Times are the file's own timestamps, boxes are [x0, y0, x1, y1) in disp
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 SCHEMA = 1
 # A timestamp written by one reader and compared by another may differ by a rounding of its time base.
 TIME_TOLERANCE_SECONDS = 1e-3
+SURE = 0.5
+"""An event nobody has decided on hides its pixels from this score on; below it waits for a person."""
 
 Box = tuple[float, float, float, float]
 Spans = tuple[np.ndarray, np.ndarray]  # first and one-past-last source pixel of each cell
@@ -64,6 +67,11 @@ class _MaskFile(BaseModel):
     width: Annotated[int, Field(gt=0)]
     height: Annotated[int, Field(gt=0)]
     events: tuple[Event, ...] = ()
+
+
+def hides(event: Event) -> bool:
+    """Whether an event hides its pixels: a person said so, or the detector is sure and nobody disagreed."""
+    return event.status in ("accepted", "edited") or (event.status == "auto" and event.score >= SURE)
 
 
 @dataclass(frozen=True)
@@ -156,8 +164,12 @@ def save(path: Path, mask: Mask) -> None:
 
 
 def default_dilation(width: int, height: int) -> int:
-    """Pixels by which hidden regions grow on load: 1 % of the longer side, at least 1 (compression halos)."""
-    return max(1, round(0.01 * max(width, height)))
+    """Pixels by which hidden regions grow on load, for the halo of compression: .6 % of the shorter side, at least 3.
+
+    Below a short side of 240, where 3 pixels would hide whole letters of the scene, 1/80 of it, at least 1.
+    """
+    side = min(width, height)
+    return max(math.ceil(0.006 * side), min(3, math.ceil(side / 80)))
 
 
 def visible(
@@ -171,7 +183,7 @@ def visible(
 ) -> np.ndarray:
     """Rasterise the mask for frames that show ``crop_box`` of the source at ``height`` x ``width``.
 
-    A cell is trusted only if every source pixel it touches, even in part, is. Rejected events hide nothing.
+    A cell is trusted only if every source pixel it touches, even in part, is. What events hide is said by `hides`.
 
     Args:
         mask: of the source.
@@ -192,7 +204,7 @@ def visible(
         raise ValueError(f"{crop_box = } is outside the frame {mask.width}x{mask.height}")
     if dilation is None:
         dilation = default_dilation(mask.width, mask.height)
-    kept = [event for event in mask.events if event.status != "rejected"]
+    kept = [event for event in mask.events if hides(event)]
     active = _active(kept, np.asarray(pts_seconds, np.float64))  # [T, events]
     used = np.flatnonzero(active.any(axis=0))
     if not len(used):
@@ -262,3 +274,24 @@ def cells(shown: np.ndarray, patch: int) -> np.ndarray:
     if H % patch or W % patch:
         raise ValueError(f"frame {H}x{W} is not divisible by {patch = }")
     return shown.reshape(T, H // patch, patch, W // patch, patch).mean(axis=(2, 4), dtype=np.float32)
+
+
+def latent(shown: np.ndarray, patch: int, group: int) -> np.ndarray:
+    """Return which cells of a causal video latent are visible: only those all of whose pixels and frames are.
+
+    Args:
+        shown: uint8 or bool [T, H, W]; H and W are divisible by ``patch``.
+        patch: pixels per cell along each side.
+        group: frames per cell after the first frame, which has cells of its own; the last group may be shorter.
+
+    Returns:
+        uint8 [1 + ceil((T - 1) / group), H // patch, W // patch].
+
+    Raises:
+        ValueError: the frame is not divisible by ``patch``, or a number is below 1.
+    """
+    if group < 1 or len(shown) < 1:
+        raise ValueError(f"a latent has at least one frame per cell and one frame, got {group = }, T = {len(shown)}")
+    whole = cells(shown != 0, patch) == 1
+    starts = [0, *range(1, len(shown), group)]
+    return np.logical_and.reduceat(whole, starts, axis=0).astype(np.uint8)

@@ -166,6 +166,62 @@ def nearest_distance(videos: Tensor, clips: Tensor, *, chunk: int = 256) -> Tens
     return (nearest / flat.shape[1] ** 0.5).view(windows.shape[:2])
 
 
+class Template(NamedTuple):
+    """A mark, by the signed gradients of its grey values, and where they lie."""
+
+    row: int
+    column: int
+    gradient: Tensor
+    """Differences down and across within the mark's box, [2, h - 1, w - 1]."""
+
+
+def mark_template(videos: Tensor, box: tuple[int, int, int, int]) -> Template:
+    """Find what frames have in common within a box: the median of their signed gradients (Dekel et al. 2017, step 1).
+
+    Args:
+        videos: frames that show the mark before different scenes, [B, T, C, H, W].
+        box: x0, y0, x1, y1, pixels; at least 2 on a side.
+    """
+    x0, y0, x1, y1 = box
+    gradient = _gradient(videos[..., y0:y1, x0:x1]).flatten(0, 1)  # [B * T, 2, h - 1, w - 1]
+    return Template(y0, x0, gradient.median(0).values)
+
+
+def leak_score(videos: Tensor, templates: Sequence[Template]) -> float:
+    """Does a mark show in videos? Correlation of their frames with its template, of the mark that shows most.
+
+    The correlation of a scene without the mark is 0 in the mean, whatever the scene; it grows with the opacity of a
+    mark that is burnt in, and is 1 where nothing but the mark shows. Read it beside that of a clean-trained run.
+
+    Args:
+        videos: [B, T, C, H, W].
+        templates: of the marks; at least one.
+
+    Returns:
+        The largest, over templates, of the mean over frames of the cosine between gradients, in [-1, 1].
+
+    Raises:
+        ValueError: there is no template.
+    """
+    if not templates:
+        raise ValueError("a leak is measured against at least one template")
+    return max(float(_likeness(videos, template).mean()) for template in templates)
+
+
+def _likeness(videos: Tensor, template: Template) -> Tensor:
+    """Cosine between each frame's gradients and the template's, 0 where either has none: [B, T]."""
+    row, column, wanted = template
+    h, w = wanted.shape[1:]
+    found = _gradient(videos[..., row : row + h + 1, column : column + w + 1])
+    return torch.cosine_similarity(found.flatten(2), wanted.to(found).flatten()[None, None], dim=2)
+
+
+def _gradient(videos: Tensor) -> Tensor:
+    """Differences of grey values down and across, [B, T, 2, H - 1, W - 1]."""
+    grey = videos.float().mean(2)
+    return torch.stack([grey[..., 1:, :-1] - grey[..., :-1, :-1], grey[..., :-1, 1:] - grey[..., :-1, :-1]], 2)
+
+
 class Interval(NamedTuple):
     """Where a statistic lies when the videos are drawn again."""
 

@@ -78,6 +78,41 @@ def heun_stream(
     on_sweep()
 
 
+def renoised_stream(
+    denoise: Stream,
+    stores: tuple[Store, Store],
+    sigmas: Tensor,
+    noise: Callable[[int, int, int], Tensor],
+    on_sweep: Callable[[], None] = lambda: None,
+) -> Iterator[Tensor]:
+    """Denoise, add fresh noise of the next level, and again: y = D + sigma_next noise.
+
+    With pixels that are known it ends nearer to them than the ODE does in as many sweeps: an ODE carries what it made
+    of the first, noisiest look at them to its end, here each level looks anew, through other noise.
+
+    Args:
+        denoise: the model, as a stream.
+        stores: the noisy video, already at ``sigmas[0]``, and a scratch store of the same shape; both are overwritten.
+        sigmas: decreasing levels that end at 0, [levels + 1].
+        noise: unit normal, given the number of the level and the frames: (level, first, last) -> [B, T, C, H, W].
+        on_sweep: called after each sweep over the video.
+
+    Returns:
+        Parts [B, any number, C, H, W] of the video, in order.
+    """
+    y, ahead = stores
+    B = y.read(0, 1).shape[0]
+    levels = sigmas.tolist()
+    assert levels[-1] == 0, "the last level is 0"
+    for level, (sigma, sigma_next) in enumerate(pairwise(levels[:-1]), start=1):
+        for first, _, D_y in _sweep(denoise, y, sigma, B):
+            ahead.write(first, D_y + sigma_next * noise(level, first, first + D_y.shape[1]).to(D_y))
+        y, ahead = ahead, y
+        on_sweep()
+    yield from (D_y for _, _, D_y in _sweep(denoise, y, levels[-2], B))
+    on_sweep()
+
+
 def _sweep(denoise: Stream, store: Store, sigma: float, B: int) -> Iterator[tuple[int, Tensor, Tensor]]:
     first = 0
     level = torch.full((B,), sigma, device=store.read(0, 1).device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,6 +19,7 @@ from vidboot.data.clips import Pool
 from vidboot.denoiser import Denoise, Denoiser, NetDenoiser
 from vidboot.fit import BANDS, Loss, Report, Stage, StageConfig, fit
 from vidboot.losses import Batch, held_out_losses, loss_weight, view_loss
+from vidboot.metrics import Template, leak_score
 from vidboot.nets.residual import Residual
 from vidboot.noise import expand
 from vidboot.run import Run
@@ -38,6 +40,8 @@ class Training:
     config: Config
     data: TrainingData
     report: Report
+    marks: Sequence[Template] = ()
+    """Of the folder: how much of them samples show is measured on the way."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Once set, every stage ends at its next step and can be resumed."""
 
@@ -110,8 +114,8 @@ class Training:
     def _fit(self, stage: Stage) -> nn.Module:
         return fit(stage, self.run, self.report, stop=self.stop.is_set)
 
-    def _strip(self, name: str, pool: Pool, net: nn.Module, step: int) -> None:
-        """Leave a picture of sampled clips, one a row, as samples/STAGE-STEP.png."""
+    def _strip(self, name: str, pool: Pool, net: nn.Module, step: int) -> dict[str, float]:
+        """Leave a picture of sampled clips, one a row, as samples/STAGE-STEP.png, and measure the marks in them."""
         assert isinstance(net, NetDenoiser)
         like = pool.batch(STRIP_ROWS, seed=self.config.seed, stage="strip", step=0).to(net.mean.device)
         noise = torch.randn(like.video.shape, generator=torch.Generator().manual_seed(self.config.seed))
@@ -126,6 +130,8 @@ class Training:
         folder = self.run.path / "samples"
         folder.mkdir(exist_ok=True)
         iio.imwrite(folder / f"{name}-{step:06}.png", rearrange(strip, "B T C H W -> (B H) (T W) C").numpy())
+        full_size = video.shape[-2:] == (self.config.video.height, self.config.video.width)
+        return {"leak_score": leak_score(video, self.marks)} if self.marks and full_size else {}
 
 
 def residual_loss(residual: nn.Module, D_views: Denoise, *, penalty: float) -> Loss:

@@ -275,7 +275,7 @@ def _write_file(
     frames, truth = video(seed, index, frames=length, height=side, width=side)
     events: tuple[masks.Event, ...] = ()
     if role == "subtitled":
-        frames, events = _subtitle(frames, sizes.fps, np.random.default_rng((seed, index, 1)))
+        frames, events = subtitled(frames, sizes.fps, np.random.default_rng((seed, index, 1)))
     encode(path, frames, sizes.fps)
     content = path.read_bytes()
     if role == "truncated":
@@ -287,7 +287,7 @@ def _write_file(
     return WrittenFile(path, role, truth.scene, events)
 
 
-def _subtitle(frames: np.ndarray, fps: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[masks.Event, ...]]:
+def subtitled(frames: np.ndarray, fps: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[masks.Event, ...]]:
     """Burn lines of 2 to 5 seconds with pauses of 1 to 3 seconds from end to end."""
     events = []
     first = int(rng.integers(0, 2 * fps))

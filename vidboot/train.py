@@ -18,6 +18,7 @@ from vidboot.config import Config
 from vidboot.data.clips import Pool, mean_colour
 from vidboot.data.progress import Progress, silent
 from vidboot.fit import Report
+from vidboot.leak import templates
 from vidboot.nets.residual import Residual, smooth_gate
 from vidboot.run import Run, save_tensors
 from vidboot.stages import Training
@@ -52,7 +53,7 @@ def train(
     data = TrainingData.of(folder, config, progress)
     run = _open(out, config, data)
     with _alone(run):
-        training = Training(run, config, data, report)
+        training = Training(run, config, data, report, templates(data.work, config))
         side_by_side(training, train_low_res, train_clips, train_direct)
         if data.full and run.done("clip") and run.done(low_res_stage(0)):
             train_joins(training)

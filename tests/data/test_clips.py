@@ -175,6 +175,26 @@ def test_extra_boxes_are_hidden_from_the_net_alone_and_leave_something_to_see(po
             assert (shown < visible).any() or not visible.all()
 
 
+def test_extra_hidden_pixels_have_the_shape_of_what_was_found_moved_to_any_place(
+    pool: Pool, entries: dict[str, Entry]
+) -> None:
+    pool = replace(pool, entries=[entries["a.mp4"], entries["b.mp4"]], window=6, any_length=False, hide=1.0)
+    x0, y0, x1, y1 = BOX
+    found, shapes, places = (x1 - x0 + 2) * (y1 - y0 + 2), 0, set()
+    for step in range(60):
+        batch = pool.batch(4, seed=0, stage="clip", step=step)
+        assert batch.visible is not None
+        assert batch.shown is not None
+        for source, shown in zip(batch.sources, batch.shown, strict=True):
+            hidden = (shown == 0)[:, 0]
+            # a.mp4 has no mask: what is hidden of it was hidden on purpose.
+            if source == "a.mp4" and {int(frame.sum()) for frame in hidden} <= {0, found}:
+                shapes += 1
+                places.add(tuple(hidden.any(0).nonzero()[0].tolist()))
+    assert shapes > 10
+    assert len(places) > 5
+
+
 def test_measuring_cuts_one_clip_from_the_middle_of_each_long_shot(pool: Pool, entries: dict[str, Entry]) -> None:
     batches = list(pool.fixed(1, most=9))
     assert [batch.sources for batch in batches] == [["b.mp4"], ["c.mp4"]]

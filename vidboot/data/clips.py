@@ -6,7 +6,7 @@ So a resumed run needs no loader state, and any worker can make any batch.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,8 @@ from vidboot.views import TimeMean, restrict_visible
 
 FULL_LENGTH = 0.75
 """Share of the batches at the longest length; the others are shorter, so that a net knows every length."""
+FOUND_SHAPES = 0.5
+"""Share of the clips with extra hidden pixels in which these have the shape of a mark or a text found elsewhere."""
 MOST_HIDDEN = 0.5
 """An extra hidden box is at most this share of each side and of the length."""
 
@@ -70,7 +72,10 @@ class Pool:
             first = int(rng.integers(entry.frames - length * self.group + 1))
             clips.append(self._varied(self._cut(entry, first, length * self.group), rng))
         batch = _grouped(_stack(clips), self.group)
-        return _hidden(batch, rng) if hide else batch
+        if not hide:
+            return batch
+        marked = self._marked(length)
+        return _hidden(batch, rng, lambda: self._found_shape(marked, length, rng) if marked else None)
 
     def fixed(self, size: int, *, most: int) -> Iterator[Batch]:
         """Cut one clip of the longest length from the middle of each shot that has it, in batches of ``size``."""
@@ -79,6 +84,22 @@ class Pool:
         for i in range(0, len(entries), size):
             clips = [self._cut(entry, (entry.frames - length) // 2, length) for entry in entries[i : i + size]]
             yield _grouped(_stack(clips), self.group)
+
+    def _marked(self, length: int) -> list[Entry]:
+        """The shots, long enough, that have a mask."""
+        names = {path.stem for path in self.masks.glob("*.json")}
+        return [e for e in self.entries if e.sha256 in names and e.frames >= length * self.group]
+
+    def _found_shape(self, marked: Sequence[Entry], length: int, rng: np.random.Generator) -> Tensor:
+        """What is visible beside a mark or a text found elsewhere, moved to any place: [length, 1, H, W]."""
+        entry = marked[int(rng.integers(len(marked)))]
+        mask = self.masks / f"{entry.sha256}.json"
+        visible = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
+        _, H, W = visible.shape
+        first = int(rng.integers(len(visible) - length * self.group + 1))
+        down, across = int(rng.integers(-H // 2, H // 2 + 1)), int(rng.integers(-W // 2, W // 2 + 1))
+        shape = np.roll(visible[first : first + length * self.group], (down, across), (1, 2))
+        return torch.from_numpy(shape.reshape(length, self.group, H, W).min(1))[:, None]
 
     def _cut(self, entry: Entry, first: int, length: int) -> _Clip:
         frames, pts_seconds, valid = open_clip(entry, first, first + length)
@@ -142,12 +163,19 @@ def _grouped(batch: Batch, group: int) -> Batch:
     return Batch(view.restrict(batch.video), pts_seconds, visible, visible, batch.sources)
 
 
-def _hidden(batch: Batch, rng: np.random.Generator) -> Batch:
-    """Hide a box of each clip from the net; the loss still counts it (Daras et al. 2023, further corruption)."""
+def _hidden(batch: Batch, rng: np.random.Generator, found_shape: Callable[[], Tensor | None]) -> Batch:
+    """Hide a part of each clip from the net; the loss still counts it (Daras et al. 2023, further corruption).
+
+    The part is a box, or, for half of the clips of a folder with masks, what was found to hide other clips.
+    """
     B, T, _, H, W = batch.video.shape
     visible = batch.visible if batch.visible is not None else torch.ones(B, T, 1, H, W, dtype=torch.uint8)
     shown = visible.clone()
     for clip in shown:
+        found = found_shape() if rng.random() < FOUND_SHAPES else None
+        if found is not None and not found.all() and (clip * found).any():
+            clip *= found.to(clip)
+            continue
         t, y, x = (_span(n, rng) for n in (T, H, W))
         clip[t, :, y, x] = 0
     return Batch(batch.video, batch.pts_seconds, visible, shown, batch.sources)

@@ -65,7 +65,9 @@ class VideoWriter:
         fps: frames per second.
         crf: x264's constant rate factor, 0 (nearly lossless) to 51.
         preset: x264's trade of speed for size.
-        pix_fmt: yuv420p plays everywhere and halves the resolution of colour, yuv444p keeps it.
+        pix_fmt: yuv420p plays everywhere and halves the resolution of colour, yuv444p keeps it; rgb24 stores the
+            very pixels, without any loss, for readers that know H.264's High 4:4:4 profile.
+        ticks: timestamps per second, where frames come with times of their own; None = evenly spaced frames.
         threads: encoder threads, 0 = one per core.
 
     Raises:
@@ -81,7 +83,8 @@ class VideoWriter:
         *,
         crf: float = 18,
         preset: str = "medium",
-        pix_fmt: Literal["yuv420p", "yuv444p"] = "yuv420p",
+        pix_fmt: Literal["yuv420p", "yuv444p", "rgb24"] = "yuv420p",
+        ticks: int | None = None,
         threads: int = 0,
     ) -> None:
         if width < 1 or height < 1 or fps <= 0 or not 0 <= crf <= 51:
@@ -89,28 +92,33 @@ class VideoWriter:
         self.path = Path(path)
         self.frames_written = 0
         self._size = height, width
+        self._ticks = ticks
         check_writable(self.path)
         self._container = av.open(str(part_path(self.path)), "w", format="mp4", options={"movflags": "+faststart"})
         rate = Fraction(fps).limit_denominator(1001)
         options = {"crf": str(crf), "preset": preset, "x264-params": _REPEATABLE}
-        self._stream = self._container.add_stream("libx264", rate=rate, options=options)
+        if exact := pix_fmt == "rgb24":
+            options = {"qp": "0", "preset": preset}
+        self._stream = self._container.add_stream("libx264rgb" if exact else "libx264", rate=rate, options=options)
         self._stream.width, self._stream.height = width + width % 2, height + height % 2
         self._stream.pix_fmt = pix_fmt
         context = self._stream.codec_context
         context.thread_count = threads
-        context.time_base = self._time_base = 1 / rate
+        context.time_base = self._time_base = 1 / rate if ticks is None else Fraction(1, ticks)
         self._reformatter = VideoReformatter()
+        if exact:
+            return
         context.colorspace = context.color_primaries = context.color_trc = _SMPTE170M
         context.color_range = ColorRange.MPEG
 
     def __enter__(self) -> Self:
         return self
 
-    def write(self, frames: np.ndarray) -> None:
-        """Append ``frames``, uint8 [T, H, W, 3], any T.
+    def write(self, frames: np.ndarray, pts_seconds: np.ndarray | None = None) -> None:
+        """Append ``frames``, uint8 [T, H, W, 3], any T; with ``ticks`` their times too, [T], increasing.
 
         Raises:
-            ValueError: wrong type or size.
+            ValueError: wrong type or size, or times without ``ticks`` or the other way round.
             OSError: the disk is full or gone.
         """
         height, width = self._size
@@ -118,17 +126,19 @@ class VideoWriter:
             raise ValueError(f"frames are uint8 [T, {height}, {width}, 3], got {frames.dtype} {frames.shape}")
         if height % 2 or width % 2:
             frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        for rgb in frames:
-            self._encode(rgb)
+        if (pts_seconds is None) != (self._ticks is None):
+            raise ValueError("frames come with times where the writer has ticks, and only there")
+        for i, rgb in enumerate(frames):
+            at = self.frames_written if pts_seconds is None else round(float(pts_seconds[i]) / self._time_base)
+            self._encode(rgb, at)
 
-    def _encode(self, rgb: np.ndarray) -> None:
-        frame = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"),
-            format=self._stream.pix_fmt,
-            dst_colorspace=Colorspace.ITU601,
-            dst_color_range=ColorRange.MPEG,
-        )
-        frame.pts, frame.time_base = self.frames_written, self._time_base
+    def _encode(self, rgb: np.ndarray, pts: int) -> None:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        if self._stream.pix_fmt != "rgb24":
+            frame = self._reformatter.reformat(
+                frame, format=self._stream.pix_fmt, dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+            )
+        frame.pts, frame.time_base = pts, self._time_base
         self._container.mux(self._stream.encode(frame))
         self.frames_written += 1
 

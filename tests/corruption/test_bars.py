@@ -1,0 +1,75 @@
+"""Bars are found to the pixel, and dark scenes have none; frozen spans to the frame."""
+
+import numpy as np
+import pytest
+from scenes import FPS, panning, shown, texture
+
+from vidboot.corruption.bars import find_bars
+from vidboot.corruption.found import watch
+from vidboot.corruption.still import Changes, find_frozen
+from vidboot.corruption.thresholds import BarThresholds, StillThresholds
+
+LIMITS = BarThresholds()
+
+
+def scene(n: int = 6, height: int = 90, width: int = 120) -> list[np.ndarray]:
+    return list(panning(n, height, width, speed=9)[..., 0])
+
+
+def barred(left: int = 0, top: int = 0, right: int = 0, bottom: int = 0) -> list[np.ndarray]:
+    frames = scene()
+    for frame in frames:
+        height, width = frame.shape
+        frame[:top], frame[height - bottom :], frame[:, :left], frame[:, width - right :] = 16, 16, 16, 16
+    return frames
+
+
+@pytest.mark.parametrize("widths", [(0, 11, 0, 11), (17, 0, 17, 0), (8, 6, 8, 6), (0, 10, 0, 12)])
+def test_a_pair_of_bars_is_found_to_the_pixel(widths: tuple[int, int, int, int]) -> None:
+    assert find_bars(barred(*widths), shots=1, thresholds=LIMITS) == widths
+
+
+def test_a_single_bar_counts_only_if_it_survives_a_cut() -> None:
+    frames = barred(top=12)
+    assert find_bars(frames, shots=1, thresholds=LIMITS) == (0, 0, 0, 0)
+    assert find_bars(frames, shots=2, thresholds=LIMITS) == (0, 12, 0, 0)
+
+
+def test_text_in_a_bar_does_not_end_it() -> None:
+    frames = barred(top=20, bottom=20)
+    for frame in frames:
+        frame[75:80, 40:80:3] = 235
+    assert find_bars(frames, shots=1, thresholds=LIMITS) == (0, 20, 0, 20)
+
+
+def test_bars_thinner_than_four_pixels_are_ignored() -> None:
+    assert find_bars(barred(top=3, bottom=3), shots=1, thresholds=LIMITS) == (0, 0, 0, 0)
+
+
+def test_nothing_is_said_of_a_dark_video() -> None:
+    assert find_bars([frame // 8 for frame in scene()], shots=1, thresholds=LIMITS) is None
+
+
+def test_a_bright_thing_in_the_dark_has_no_bars_around_it() -> None:
+    frames = [np.full((90, 120), 18, np.uint8) for _ in range(6)]
+    for k, frame in enumerate(frames):
+        frame += np.random.default_rng(k).integers(0, 25, frame.shape, dtype=np.uint8)
+        frame[30:60, 40:80] = 200
+    assert find_bars(frames, shots=2, thresholds=LIMITS) == (0, 0, 0, 0)
+
+
+def frozen_spans(film: np.ndarray) -> list[tuple[float, float]]:
+    changes = Changes()
+    for _ in watch(shown(film), changes):
+        pass
+    return [(f.first_seconds, f.last_seconds) for f in find_frozen(changes, thresholds=StillThresholds())]
+
+
+def test_a_picture_that_stops_and_goes_on_is_frozen_from_its_first_repeat_to_its_last() -> None:
+    film = panning(40, 90, 160, speed=5)
+    film[12:25] = film[11]
+    assert frozen_spans(film) == [(12 / FPS, 24 / FPS)]
+
+
+def test_a_still_camera_is_not_frozen() -> None:
+    assert frozen_spans(np.repeat(texture(90, 160, 3)[None], 30, axis=0)) == []

@@ -1,0 +1,99 @@
+"""A mark is found where clips of a folder agree, and nowhere else."""
+
+import numpy as np
+import pytest
+from scenes import burn, letters, panning, texture
+
+from vidboot.corruption.folder import folder_marks, scenes
+from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
+from vidboot.corruption.thresholds import StaticThresholds
+from vidboot.masks import SURE
+
+LIMITS = StaticThresholds()
+H, W = 90, 160
+MARKS = {"one": (letters(12, 40, seed=5), 110, 8), "other": (letters(10, 50, seed=6), 8, 70)}
+
+
+def clip(seed: int, *marks: str, alpha: float = 0.4, still: bool = False) -> StaticSummary:
+    film = np.repeat(texture(H, W, seed)[None], 8, axis=0) if still else panning(8, H, W, seed=seed, speed=17)
+    for name in marks:
+        burn(film, *MARKS[name], 0, 7, alpha=alpha)
+    return summarise(sample(list(film)))
+
+
+def truth(name: str) -> np.ndarray:
+    ink, x, y = MARKS[name]
+    pixels = np.zeros((H, W), bool)
+    pixels[y : y + ink.shape[0], x : x + ink.shape[1]] = ink
+    return pixels
+
+
+def near(pixels: np.ndarray, by: int) -> np.ndarray:
+    rows, columns = np.nonzero(pixels)
+    grown = np.zeros_like(pixels)
+    grown[max(0, rows.min() - by) : rows.max() + by + 1, max(0, columns.min() - by) : columns.max() + by + 1] = True
+    return grown
+
+
+@pytest.mark.parametrize("alpha", [0.15, 0.4, 1.0])
+def test_a_mark_on_every_clip_is_covered_and_nothing_else_is(alpha: float) -> None:
+    clips = [clip(seed, "one", alpha=alpha) for seed in range(16)]
+    (mark,) = folder_marks(clips, thresholds=LIMITS)
+    assert mark.pixels[truth("one")].mean() > 0.98
+    assert not mark.pixels[~near(truth("one"), 6)].any()
+    assert min(mark.presence(c) for c in clips) > LIMITS.presence
+
+
+def test_a_folder_without_marks_gives_none() -> None:
+    assert folder_marks([clip(seed) for seed in range(16)], thresholds=LIMITS) == []
+
+
+def test_clips_of_one_still_scene_have_one_vote() -> None:
+    clips = [clip(3, still=True) for _ in range(8)]
+    assert scenes(clips, levels=LIMITS.same_scene_levels) == [list(range(8))]
+    assert folder_marks([*clips, *(clip(seed) for seed in range(20, 28))], thresholds=LIMITS) == []
+
+
+def test_light_that_falls_off_downwards_in_every_video_is_no_mark() -> None:
+    shade = np.linspace(0, 120, H)[:, None, None]
+    films = [np.clip(panning(8, H, W, seed=seed, speed=17) * 0.4 + shade, 0, 255).astype(np.uint8) for seed in range(9)]
+    assert folder_marks([summarise(sample(list(film))) for film in films], thresholds=LIMITS) == []
+
+
+def test_two_marks_on_a_fifth_each_are_told_apart() -> None:
+    names = ["one"] * 4 + ["other"] * 4 + [""] * 12
+    clips = [clip(seed, *filter(None, [name])) for seed, name in enumerate(names)]
+    marks = folder_marks(clips, thresholds=LIMITS)
+    for name in MARKS:
+        shows = [n == name for n in names]
+        own = [m for m in marks if [m.presence(c) >= LIMITS.presence for c in clips] == shows]
+        covered = np.any([m.pixels for m in own], axis=0)
+        assert covered[truth(name)].mean() > 0.5
+        assert not covered[~near(truth(name), 4)].any()
+        marks = [m for m in marks if all(m is not o for o in own)]
+    assert marks == []
+
+
+def test_a_still_camera_alone_is_never_sure_of_a_mark() -> None:
+    film = np.repeat(texture(H, W, 3)[None], 8, axis=0)
+    burn(film, *MARKS["one"], 0, 7)
+    assert all(score < SURE for _, score in mark_in_one(sample(list(film)), shots=1, thresholds=LIMITS))
+
+
+def test_a_mark_over_strong_motion_is_found_in_one_video() -> None:
+    film = panning(16, H, W, seed=3, speed=17)
+    burn(film, *MARKS["one"], 0, 15)
+    found = mark_in_one(sample(list(film)), shots=2, thresholds=LIMITS)
+    assert any(score >= SURE and pixels[truth("one")].mean() > 0.8 for pixels, score in found)
+
+
+def test_the_edge_of_the_picture_inside_its_bars_is_no_mark() -> None:
+    film = panning(16, H, W, seed=3, speed=17)
+    film[:, :20] = film[:, 70:] = 16
+    found = mark_in_one(sample(list(film), (0, 24, W, 67)), shots=2, thresholds=LIMITS)
+    assert found == []
+
+
+def test_videos_of_nearly_one_shape_get_one_grid() -> None:
+    assert grid(592, 336, 480) == grid(596, 336, 480) == grid(640, 360, 480)
+    assert grid(64, 48, 480) == (64, 48)

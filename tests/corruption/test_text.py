@@ -1,0 +1,107 @@
+"""Overlaid text is found to the frame; text that belongs to the scene is left alone."""
+
+import numpy as np
+import pytest
+from scenes import FPS, burn, letters, panning, shown, texture
+
+from vidboot.corruption.found import Found
+from vidboot.corruption.text import find_text
+from vidboot.corruption.thresholds import TextThresholds
+from vidboot.corruption.tophat import TextBoxes, tophat_boxes
+from vidboot.masks import SURE
+
+INK = letters(14, 100)
+H, W = 144, 256
+
+
+def found(film: np.ndarray) -> list[Found]:
+    return find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
+
+
+def covers(one: Found, box: tuple[int, int, int, int]) -> bool:
+    assert one.box is not None
+    x0, y0, x1, y1 = one.box
+    return x0 <= box[0] and y0 <= box[1] and x1 >= box[2] and y1 >= box[3]
+
+
+@pytest.mark.parametrize(("first", "last"), [(7, 31), (13, 29), (20, 58)])
+def test_a_line_is_found_to_the_pixel_and_the_frame(first: int, last: int) -> None:
+    film = panning(60, H, W)
+    burn(film, INK, 70, 110, first, last)
+    (one,) = found(film)
+    assert (one.first_seconds, one.last_seconds) == (first / FPS, last / FPS)
+    assert one.kind == "subtitle"
+    assert one.score >= SURE
+    assert covers(one, (70, 110, 170, 124))
+    assert one.box is not None
+    np.testing.assert_allclose(one.box, (70, 110, 170, 124), atol=5)
+
+
+def test_lines_that_follow_each_other_at_one_place_are_two() -> None:
+    film = panning(60, H, W)
+    burn(film, INK, 70, 110, 8, 27)
+    burn(film, letters(14, 100, seed=9), 72, 110, 28, 50)
+    spans = {(one.first_seconds, one.last_seconds) for one in found(film)}
+    assert spans == {(0.8, 2.7), (2.8, 5.0)}
+
+
+def test_a_line_over_a_still_picture_that_comes_and_goes_is_found() -> None:
+    film = np.repeat(texture(H, W, 4)[None], 50, axis=0)
+    burn(film, INK, 70, 110, 11, 33)
+    (one,) = found(film)
+    assert (one.first_seconds, one.last_seconds) == (1.1, 3.3)
+    assert one.score >= SURE
+
+
+def test_print_that_moves_with_the_scene_is_left_alone() -> None:
+    T, speed = 50, 3
+    scene = panning(1, H, W + T * speed, speed=speed)
+    for x in range(60, 400, 130):
+        burn(scene, INK[:, : W + T * speed - x], x, 70, 0, 0)
+    film = np.stack([scene[0, :, t * speed : t * speed + W] for t in range(T)])
+    assert found(film) == []
+
+
+def test_writing_on_the_wall_before_a_still_camera_waits_for_a_person() -> None:
+    film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
+    burn(film, INK, 70, 60, 0, 39)
+    assert all(one.score < SURE for one in found(film))
+
+
+def test_a_film_without_text_has_no_line() -> None:
+    assert found(panning(40, H, W, seed=3)) == []
+
+
+def test_a_line_that_survives_a_cut_is_sure() -> None:
+    film = np.concatenate([np.repeat(texture(H, W, s)[None] // (1 + s % 2), 20, axis=0) for s in (5, 6)])
+    burn(film, INK, 70, 110, 0, 39)
+    (one,) = found(film)
+    assert one.score > 0.9
+    assert (one.first_seconds, one.last_seconds) == (0, 3.9)
+
+
+def test_a_caption_that_travels_is_covered_in_every_frame_it_is_in() -> None:
+    film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
+    for t in range(5, 36):
+        burn(film, INK, 10 + 4 * (t - 5), 60, t, t)
+    events = found(film)
+    for t in range(40):
+        now = [one for one in events if one.first_seconds - 1e-6 <= t / FPS <= one.last_seconds + 1e-6]
+        if 5 <= t < 36:
+            x = 10 + 4 * (t - 5)
+            assert any(covers(one, (x, 60, x + 100, 74)) for one in now), t
+        else:
+            assert now == [], t
+
+
+def test_the_detector_is_asked_a_few_times_a_second_at_every_side() -> None:
+    asked: list[int] = []
+
+    def never(frame: np.ndarray, side: int) -> TextBoxes:
+        asked.append(side)
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+
+    film = panning(31, H, W)
+    assert find_text(shown(film), never, thresholds=TextThresholds()) == []
+    # At 10 frames a second, three looks a second are a look at every fourth frame.
+    assert asked.count(192) == asked.count(352) == 8

@@ -1,0 +1,166 @@
+"""The verb: decisions survive, two runs give the same bytes, a killed run goes on, wrong calls change nothing."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vidboot import mask_video, masks
+from vidboot.__main__ import app
+from vidboot.corruption.found import Found
+from vidboot.data.encode import save_video
+from vidboot.data.records import FileRecord
+from vidboot.mask_merge import merged
+
+H, W, FPS = 96, 160, 10
+
+
+def film(seed: int, T: int = 30) -> np.ndarray:
+    """A picture that slides, with bars above and below and a line of strokes in frames 8 to 20."""
+    rng = np.random.default_rng(seed)
+    wide = rng.integers(60, 170, (H // 8, W // 8 + T, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    frames = np.stack([wide[:, 4 * t : 4 * t + W] for t in range(T)])
+    for x in range(40, 110, 7):
+        frames[8:21, 60:72, x : x + 2] = 250
+        frames[8:21, 60 + (x * 5) % 10 : 62 + (x * 5) % 10, x : x + 6] = 250
+    frames[:, :10] = frames[:, -10:] = 0
+    return frames
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for k in range(3):
+        save_video(videos / f"{k}.mp4", film(k), FPS, crf=12, preset="veryfast", threads=1)
+    return videos
+
+
+def mask(videos: Path, work: Path, *arguments: str) -> Any:
+    return CliRunner().invoke(app, ["mask", str(videos), "--work", str(work), "--json", *arguments])
+
+
+def content(work: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((work / "masks").iterdir())}
+
+
+def test_masks_of_a_folder_are_found_kept_and_made_again_alike(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    first = mask(folder, work)
+    assert first.exit_code == 0, first.output
+    result = json.loads(first.stdout)
+    assert result["videos"] == 3
+    assert result["kinds"]["bar"]["events"] == 6
+    before = content(work)
+    for name in before:
+        loaded = masks.load(work / "masks" / name) if name.endswith(".json") else None
+        for bar in [event for event in loaded.events if event.kind == "bar"] if loaded else ():
+            assert bar.box in ((0, 0, W, 10), (0, H - 10, W, H))
+
+    # Unchanged files are not decoded again: what was found in them is as old as it was.
+    times = [path.stat().st_mtime_ns for path in sorted((work / mask_video.FOLDER).iterdir())]
+    assert mask(folder, work).exit_code == 0
+    assert times == [path.stat().st_mtime_ns for path in sorted((work / mask_video.FOLDER).iterdir())]
+    assert content(work) == before
+
+    other = tmp_path / "other"
+    assert mask(folder, other).exit_code == 0
+    assert content(other) == before
+
+    # A decision stands, whatever is found again; what was never there stays too.
+    path = next(path for path in sorted((work / "masks").iterdir()) if path.suffix == ".json")
+    loaded = masks.load(path)
+    bar = next(event for event in loaded.events if event.kind == "bar")
+    decided = [e.model_copy(update={"status": "rejected"}) if e is bar else e for e in loaded.events]
+    masks.save(path, masks.Mask(loaded.sha256, W, H, tuple(decided), loaded.layers))
+    for detections in (work / mask_video.FOLDER).iterdir():
+        detections.unlink()
+    assert mask(folder, work).exit_code == 0
+    again = masks.load(path)
+    assert [e for e in again.events if e.id == bar.id] == [bar.model_copy(update={"status": "rejected"})]
+    assert len(again.events) == len(loaded.events)
+
+
+def test_a_killed_run_keeps_what_was_finished(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    command = [sys.executable, "-m", "vidboot", "mask", str(folder), "--work", str(work), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list((work / mask_video.FOLDER).glob("*.npz")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    kept = {path: path.stat().st_mtime_ns for path in (work / mask_video.FOLDER).glob("*.npz")}
+    assert kept
+    result = mask(folder, work)
+    assert json.loads(result.stdout)["videos"] == 3
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.parametrize("text", ["{", '{"schema": 1, "sha256": "%s", "width": 1, "height": 1}' % ("b" * 64)])
+def test_a_mask_file_that_is_not_this_videos_stops_the_work_and_stays(folder: Path, tmp_path: Path, text: str) -> None:
+    work = tmp_path / "work"
+    assert mask(folder, work, "--kinds", "bar").exit_code == 0
+    path = next((work / "masks").glob("*.json"))
+    path.write_text(text)
+    before = content(work)
+    result = mask(folder, work)
+    assert result.exit_code == 2
+    assert result.stderr.strip().split("\n")[-1].startswith(f"vidboot: {path}")
+    assert content(work) == before
+
+
+def test_a_kind_nobody_knows_is_refused(folder: Path, tmp_path: Path) -> None:
+    result = mask(folder, tmp_path / "work", "--kinds", "bar,logo")
+    assert result.exit_code == 2
+    assert "logo" in result.stderr
+    assert "subtitle" in result.stderr
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_folder_without_a_usable_video_is_work_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_text("not a video")
+    result = mask(tmp_path / "videos", tmp_path / "work")
+    assert result.exit_code == 1
+    assert "no usable video" in result.stderr
+
+
+RECORD = FileRecord(path="a.mp4", status="usable", sha256="c" * 64, width=40, height=30)
+
+
+def line(first: float, last: float, x: float = 4) -> Found:
+    return Found(kind="subtitle", first_seconds=first, last_seconds=last, box=(x, 20, x + 20, 26))
+
+
+def test_events_have_the_same_names_when_others_come_and_go() -> None:
+    few = merged(RECORD, [line(3, 5)], None, ("subtitle",))
+    more = merged(RECORD, [line(0, 1), line(3, 5), line(3, 5, x=5)], None, ("subtitle",))
+    assert {event.id for event in few.events} < {event.id for event in more.events}
+    assert len({event.id for event in more.events}) == 3
+
+
+@pytest.mark.parametrize("status", ["accepted", "rejected", "edited"])
+def test_what_a_person_decided_is_neither_lost_nor_found_twice(status: str) -> None:
+    before = merged(RECORD, [line(0, 2), line(5, 6)], None, ("subtitle",))
+    decided = before.events[0].model_copy(update={"status": status})
+    kept = masks.Mask(RECORD.sha256, 40, 30, (decided, before.events[1]))
+    # It is found again a little off, the other one not at all, and a new one comes.
+    after = merged(RECORD, [line(0.1, 2.1, x=5), line(8, 9)], kept, ("subtitle",))
+    assert after.events[0] == decided
+    assert [(e.first_seconds, e.status) for e in after.events[1:]] == [(8, "auto")]
+
+
+def test_kinds_that_were_not_looked_for_stay() -> None:
+    before = merged(RECORD, [line(0, 2)], None, ("subtitle",))
+    layer = np.zeros((30, 40), bool)
+    layer[2:5, 3:9] = True
+    mark = Found(kind="mark", first_seconds=0, last_seconds=9, layer=layer)
+    after = merged(RECORD, [mark], before, ("mark",))
+    assert {event.kind for event in after.events} == {"subtitle", "mark"}
+    np.testing.assert_array_equal(after.layers[0], layer)

@@ -1,0 +1,139 @@
+"""One line of text that may lie over the picture: its template, whether a frame shows it, and what speaks for it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vidboot.corruption.static import correlation, gradients
+from vidboot.masks import Box
+
+IntBox = tuple[int, int, int, int]
+
+
+class Template:
+    """Signed gradients of a box at the strokes of its text, averaged over the frames shown so far.
+
+    The picture behind moves and averages out; the strokes stay.
+    """
+
+    def __init__(self, grey: np.ndarray, box: IntBox) -> None:
+        self.box = box
+        self._sum = np.zeros((box[3] - box[1], box[2] - box[0], 2), np.float32)
+        self._seen = 0
+        self.learn(grey)
+
+    def learn(self, grey: np.ndarray) -> None:
+        """Average one more frame in."""
+        self._sum += self._field(grey)
+        self._seen += 1
+        mean = self._sum / self._seen
+        strength = np.hypot(mean[..., 0], mean[..., 1])
+        self.strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
+        self._at_strokes = mean[self.strokes]
+
+    @property
+    def tight(self) -> IntBox:
+        """The box around the strokes."""
+        rows, columns = np.flatnonzero(self.strokes.any(1)), np.flatnonzero(self.strokes.any(0))
+        x0, y0, _, _ = self.box
+        return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
+
+    def match(self, grey: np.ndarray, dx: int = 0, dy: int = 0) -> float:
+        """Return the correlation of a frame with the template at its strokes, moved by (dx, dy) pixels, -1 to 1.
+
+        Where the template leaves the frame only the rest counts; a rest of less than a third is no match.
+        """
+        if dx == dy == 0:
+            return correlation(self._field(grey)[self.strokes], self._at_strokes)
+        x0, y0, x1, y1 = self.box
+        height, width = grey.shape
+        left, top = max(0, -x0 - dx), max(0, -y0 - dy)
+        right, bottom = min(x1 - x0, width - x0 - dx), min(y1 - y0, height - y0 - dy)
+        if right - left < (x1 - x0) / 3 or bottom - top < (y1 - y0) / 3:
+            return 0.0
+        inside = (slice(top, bottom), slice(left, right))
+        moved = (x0 + dx + left, y0 + dy + top, x0 + dx + right, y0 + dy + bottom)
+        strokes = self.strokes[inside]
+        return correlation(field(grey, moved)[strokes], (self._sum / self._seen)[inside][strokes])
+
+    def shifted(self, grey: np.ndarray, reach: int) -> tuple[float, int, int]:
+        """Return the best correlation within ``reach`` pixels of its place, and how far from it (x, y)."""
+        x0, y0, x1, y1 = self.box
+        height, width = grey.shape
+        window = (max(0, x0 - reach), max(0, y0 - reach), min(width, x1 + reach), min(height, y1 + reach))
+        there = field(grey, window)
+        mean = np.where(self.strokes[..., None], self._sum / self._seen, 0).astype(np.float32)
+        hits = sum(_slide(there[..., k], mean[..., k]) for k in (0, 1))
+        energy = _slide((there**2).sum(-1), self.strokes.astype(np.float32))
+        score = hits / np.sqrt(np.maximum(energy, 1e-6) * float((mean**2).sum()))
+        _, best, _, (x, y) = cv2.minMaxLoc(score)
+        return float(best), x + window[0] - x0, y + window[1] - y0
+
+    def _field(self, grey: np.ndarray) -> np.ndarray:
+        return field(grey, self.box)
+
+
+def field(grey: np.ndarray, box: IntBox) -> np.ndarray:
+    """Return the gradients of the frame in a box that lies within it, float32 [h, w, 2]."""
+    x0, y0, x1, y1 = box
+    height, width = grey.shape
+    # One pixel more on each side, so that the border's gradient is the picture's own.
+    ax, ay = max(0, x0 - 1), max(0, y0 - 1)
+    crop = grey[ay : min(height, y1 + 1), ax : min(width, x1 + 1)]
+    return gradients(crop)[y0 - ay : y1 - ay, x0 - ax : x1 - ax].astype(np.float32)
+
+
+def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
+    return cv2.matchTemplate(np.ascontiguousarray(there), np.ascontiguousarray(template), cv2.TM_CCORR)
+
+
+class Line:
+    """A line from its first frame to its last, and the evidence collected on the way."""
+
+    def __init__(self, box: Box, template: Template, seconds: float, score: float) -> None:
+        self.boxes: list[Box] = [box]
+        self.template = template
+        self.first = self.last = seconds
+        self.score = score
+        self.looks = 1
+        self.moving_looks = 0
+        self.cuts_survived = 0
+        self.missed = 0
+        self.appeared: bool | None = None  # at once, out of a picture that went on; None: with a cut or the video
+        self.vanished: bool | None = None
+        self.travels = False  # found beside its place just before or after: it moves
+        self.around: np.ndarray | None = None
+
+    @property
+    def seconds(self) -> float:
+        """From its first frame to its last."""
+        return self.last - self.first
+
+    @property
+    def outline(self) -> Box:
+        """The box around most of its detections."""
+        boxes = np.array(self.boxes)
+        x0, y0 = np.percentile(boxes[:, :2], 10, axis=0)
+        x1, y1 = np.percentile(boxes[:, 2:], 90, axis=0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+    @property
+    def tight(self) -> Box:
+        """The outline, drawn in to the strokes where it does not go beyond the template."""
+        sides = []
+        for side, stroke, edge, sign in zip(
+            self.outline, self.template.tight, self.template.box, (1, 1, -1, -1), strict=True
+        ):
+            sides.append(side if sign * (edge - side) > 3 else float(stroke))
+        return sides[0], sides[1], sides[2], sides[3]
+
+    def surroundings(self, grey: np.ndarray) -> np.ndarray:
+        """Return the picture around the line, shrunk, the line itself left out: float32 [n]."""
+        x0, y0, x1, y1 = self.template.box
+        height, width = grey.shape
+        by = max(8, y1 - y0)
+        ax, ay, bx, by_ = max(0, x0 - by), max(0, y0 - by), min(width, x1 + by), min(height, y1 + by)
+        ring = np.ones((by_ - ay, bx - ax), bool)
+        ring[y0 - ay : y1 - ay, x0 - ax : x1 - ax] = False
+        return grey[ay:by_, ax:bx][ring][::3].astype(np.float32)

@@ -1,0 +1,124 @@
+"""Captions that travel over the picture at a steady speed: followed by their strokes, one position per frame.
+
+Text on a thing in the scene moves with that thing; a caption moves along a row or a column, evenly, over a picture
+that does something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vidboot.corruption.found import Found, grow
+from vidboot.corruption.line import Template
+from vidboot.corruption.thresholds import MovingThresholds
+from vidboot.masks import Box
+
+Past = Sequence[tuple[float, np.ndarray, bool]]  # seconds, grey, begins a shot
+
+
+class MovingLine:
+    """A caption under way, from the frame it was found in both ways."""
+
+    def __init__(self, template: Template, seconds: float, velocity: tuple[float, float]) -> None:
+        self.template = template
+        self.velocity = velocity  # px/s
+        self.places: list[tuple[float, int, int]] = [(seconds, 0, 0)]  # seconds, how far from where it was found
+        self.missed = 0
+        self.background_moves_along: list[bool] = []
+
+    def follow(self, seconds: float, grey: np.ndarray, *, match: float) -> bool:
+        """Look for the line in the next frame, near where its speed leads; False if it is not there."""
+        last, x, y = self.places[-1]
+        dx = x + self.velocity[0] * (seconds - last)
+        dy = y + self.velocity[1] * (seconds - last)
+        near = [(round(dx) + i, round(dy) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        best, place = max((self.template.match(grey, i, j), (i, j)) for i, j in near)
+        if best < match:
+            self.missed += 1
+            return False
+        self.missed = 0
+        self.places.append((seconds, *place))
+        if len(self.places) >= 6:
+            self.velocity = self._fit()[0]
+        return True
+
+    @property
+    def outline(self) -> Box:
+        """Where it was seen last."""
+        _, x, y = self.places[-1]
+        x0, y0, x1, y1 = self.template.box
+        return float(x0 + x), float(y0 + y), float(x1 + x), float(y1 + y)
+
+    def _fit(self) -> tuple[tuple[float, float], float]:
+        """The speed, px/s, and the worst distance from an even motion, px."""
+        seconds, x, y = np.array(self.places, float).T
+        lines = [np.polyfit(seconds - seconds[0], along, 1) for along in (x, y)]
+        off = [np.abs(np.polyval(line, seconds - seconds[0]) - a).max() for line, a in zip(lines, (x, y), strict=True)]
+        return (float(lines[0][0]), float(lines[1][0])), float(max(off))
+
+    def events(self, size: tuple[int, int], thresholds: MovingThresholds, margin: float) -> list[Found]:
+        """Return boxes that each cover the line for a short time; none if it is more likely a thing of the scene."""
+        self.places.sort()
+        first, last = self.places[0][0], self.places[-1][0]
+        if last - first < thresholds.least_seconds or len(self.places) < 6:
+            return []
+        (vx, vy), off = self._fit()
+        along, across = max(abs(vx), abs(vy)), min(abs(vx), abs(vy))
+        steady = off <= thresholds.most_uneven_px and across <= 0.08 * along
+        votes = self.background_moves_along
+        if not steady or not votes or np.mean(votes) > 0.3 or along * (last - first) < thresholds.least_travel_px:
+            return []
+        return [self._chunk(part, size, margin) for part in self._chunks(thresholds.chunk_seconds)]
+
+    def _chunks(self, seconds: float) -> list[list[tuple[float, int, int]]]:
+        chunks: list[list[tuple[float, int, int]]] = []
+        for place in self.places:
+            if not chunks or place[0] - chunks[-1][0][0] >= seconds:
+                chunks.append([])
+            chunks[-1].append(place)
+        return chunks
+
+    def _chunk(self, part: list[tuple[float, int, int]], size: tuple[int, int], margin: float) -> Found:
+        x0, y0, x1, y1 = self.template.tight
+        xs, ys = [x for _, x, _ in part], [y for _, _, y in part]
+        box = (float(x0 + min(xs)), float(y0 + min(ys)), float(x1 + max(xs)), float(y1 + max(ys)))
+        grown = grow(box, 1 + margin * (y1 - y0), *size)
+        return Found(kind="subtitle", first_seconds=part[0][0], last_seconds=part[-1][0], box=grown, score=0.8)
+
+
+def begin_moving(template: Template, seconds: float, past: Past, thresholds: MovingThresholds) -> MovingLine | None:
+    """Return the line if it was beside its place shortly before, on its way; followed back through ``past``."""
+    earlier = [(s, grey) for s, grey, _ in past if seconds - s >= thresholds.back_seconds]
+    if not earlier:
+        return None
+    then, grey = earlier[-1]
+    best, dx, dy = template.shifted(grey, thresholds.reach_px)
+    if best < thresholds.match or max(abs(dx), abs(dy)) < 2:
+        return None
+    line = MovingLine(template, seconds, (-dx / (seconds - then), -dy / (seconds - then)))
+    line.background_moves_along.append(_background_moves(template, past[-1][1], grey, dx, dy))
+    back = MovingLine(template, seconds, line.velocity)
+    for s, frame, _ in reversed(past):
+        if s < seconds and not back.follow(s, frame, match=thresholds.match) and back.missed > 2:
+            break
+    line.places = back.places[::-1]
+    return line
+
+
+def _background_moves(template: Template, now: np.ndarray, then: np.ndarray, dx: int, dy: int) -> bool:
+    """Whether the picture above and below moved like the line: in place of the two, which explains it better."""
+    x0, y0, x1, y1 = template.box
+    height, width = now.shape
+    by = max(6, y1 - y0)
+    moved = still = 0.0
+    for top, bottom in ((y0 - 2 - by, y0 - 2), (y1 + 2, y1 + 2 + by)):
+        top, bottom = max(0, top, -dy), min(height, bottom, height - dy)
+        left, right = max(0, x0, -dx), min(width, x1, width - dx)
+        if bottom - top < 4 or right - left < 8:
+            continue
+        here = now[top:bottom, left:right].astype(np.int16)
+        moved += float(np.abs(here - then[top + dy : bottom + dy, left + dx : right + dx]).mean())
+        still += float(np.abs(here - then[top:bottom, left:right]).mean())
+    return moved < still

@@ -1,0 +1,168 @@
+"""Marks that stand still, in one video: where the median over time of signed gradients is strong (Dekel et al. 2017).
+
+The scene's gradients change sign as it moves and their median is near nothing; those of a mark stay. A camera that
+stands still makes marks of everything, so one video alone is weak evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidboot.corruption.thresholds import StaticThresholds
+
+QUANTUM = 2  # Sobel levels per unit of the stored int8: 254 is strong whatever it is
+COLOUR_CELLS = 8
+
+
+@dataclass(frozen=True)
+class StaticSummary:
+    """What one video says about marks, small enough to keep for each video of a folder."""
+
+    gradient: np.ndarray
+    """Median over time of the Sobel gradient (x, y) in units of `QUANTUM`, int8 [h, w, 2]."""
+    colours: np.ndarray
+    """Median over time of the picture, shrunk to uint8 [8, 8, 3]: whether two videos show one scene."""
+
+    @property
+    def levels(self) -> np.ndarray:
+        """The gradient in Sobel levels, float32 [h, w, 2]."""
+        return self.gradient.astype(np.float32) * QUANTUM
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Frames spread over one video, and their gradients."""
+
+    frames: np.ndarray
+    """uint8 RGB [n, h, w, 3]."""
+    greys: np.ndarray
+    """uint8 [n, h, w]."""
+    each: np.ndarray
+    """Sobel gradient (x, y) of each frame, int16 [n, h, w, 2]."""
+    median: np.ndarray
+    """Their median over time, int16 [h, w, 2]; nothing where there are bars."""
+
+
+def grid(width: int, height: int, side: int) -> tuple[int, int]:
+    """Return (width, height) with the longer one at most ``side``; videos of nearly one shape get one size."""
+    scale = min(1.0, side / max(width, height))
+    width, height = max(8, round(width * scale)), max(8, round(height * scale))
+    # 592x336 and 596x336 may carry the same mark.
+    return (width, height) if max(width, height) < side else (round(width / 8) * 8, round(height / 8) * 8)
+
+
+def sample(frames: Sequence[np.ndarray], inside: tuple[int, int, int, int] | None = None) -> Sampled:
+    """Return frames, each uint8 RGB [h, w, 3] at `grid` size, with their gradients.
+
+    Args:
+        frames: at least one.
+        inside: x0, y0, x1, y1 of the picture without bars, whose edges would be marks; default all.
+    """
+    greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    each = np.stack([gradients(grey) for grey in greys])
+    median = np.partition(each, len(each) // 2, axis=0)[len(each) // 2]
+    median = _edges_only(median)
+    if inside is not None:
+        x0, y0, x1, y1 = inside
+        kept = np.zeros_like(median)
+        kept[y0:y1, x0:x1] = median[y0:y1, x0:x1]
+        median = kept
+    return Sampled(np.stack(frames), greys, each, median)
+
+
+def gradients(grey: np.ndarray) -> np.ndarray:
+    """Return the Sobel gradient (x, y) of a uint8 picture, int16 [H, W, 2]."""
+    return np.stack([cv2.Sobel(grey, cv2.CV_16S, 1, 0), cv2.Sobel(grey, cv2.CV_16S, 0, 1)], axis=-1)
+
+
+def _edges_only(gradient: np.ndarray) -> np.ndarray:
+    """Take out light that changes slowly over the picture; a stroke goes up and down again. int16 [h, w, 2]."""
+    around = max(9, max(gradient.shape[:2]) // 16 | 1)
+    inner = gradient[1:-1, 1:-1]  # Sobel sees no slope across the rim
+    edges = np.zeros_like(gradient)
+    mean = cv2.blur(inner.astype(np.float32), (around, around), borderType=cv2.BORDER_REPLICATE)
+    edges[1:-1, 1:-1] = inner - np.round(mean).astype(np.int16)
+    return edges
+
+
+def summarise(sampled: Sampled) -> StaticSummary:
+    """Return what a folder needs to know of one video."""
+    small = [cv2.resize(f, (COLOUR_CELLS, COLOUR_CELLS), interpolation=cv2.INTER_AREA) for f in sampled.frames]
+    gradient = np.clip(np.round(sampled.median / QUANTUM), -127, 127).astype(np.int8)
+    return StaticSummary(gradient, np.median(small, axis=0).astype(np.uint8))
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the correlation of two gradient fields of any equal shape about zero; 0 if one is nothing."""
+    norm = float(np.sqrt((a * a).sum(dtype=np.float64) * (b * b).sum(dtype=np.float64)))
+    return float((a * b).sum(dtype=np.float64)) / norm if norm > 0 else 0.0
+
+
+def mark_in_one(sampled: Sampled, *, shots: int, thresholds: StaticThresholds) -> list[tuple[np.ndarray, float]]:
+    """Return the marks seen in one video by itself.
+
+    Args:
+        sampled: frames spread over the video.
+        shots: number of shots they come from.
+        thresholds: see there.
+
+    Returns:
+        Per mark its pixels, bool [h, w], and a score; below .5 unless the video has a cut or moves strongly.
+    """
+    if len(sampled.frames) < 6:
+        return []
+    median = sampled.median.astype(np.float32)
+    strength = np.hypot(median[..., 0], median[..., 1])
+    strong = strength > thresholds.single_gradient
+    at = sampled.each[:, strong].astype(np.float32)  # [n, pixels, 2]
+    along = (at * median[strong]).sum(-1) / strength[strong]
+    coherent = np.zeros_like(strong)
+    coherent[strong] = (along > 0.5 * strength[strong]).mean(axis=0) > thresholds.coherence
+    std = cv2.GaussianBlur(sampled.greys.astype(np.float32).std(axis=0), (0, 0), 6)
+    edge = coherent & (std > thresholds.surroundings_std)
+    height, width = edge.shape
+    moving = float((std > thresholds.surroundings_std).mean())
+    sure = moving > thresholds.moving_share and (shots >= 2 or float(np.median(std)) > thresholds.strong_motion_std)
+    least = thresholds.least_edge_pixels * max(height, width) // thresholds.side
+    marks = [pixels for pixels in regions(edge, least=least) if _box_area(pixels) <= 0.12 * width * height]
+    marks.sort(key=lambda pixels: -float(strength[pixels].sum()))
+    return [(pixels, 0.6 if sure else 0.3) for pixels in marks[: thresholds.most_single]]
+
+
+def regions(edge: np.ndarray, *, least: int) -> list[np.ndarray]:
+    """Group edge pixels that lie near each other, and fill what they enclose: bool [h, w] per group of ``least``."""
+    height, width = edge.shape
+    reach = max(1, round(max(height, width) / 48))
+    near = cv2.dilate(edge.astype(np.uint8), np.ones((reach, 2 * reach + 1), np.uint8))
+    count, labels = cv2.connectedComponents(near)
+    groups = []
+    for label in range(1, count):
+        own = edge & (labels == label)
+        if own.sum() >= max(4, least):
+            groups.append(fill(own))
+    return groups
+
+
+def fill(edge: np.ndarray) -> np.ndarray:
+    """Close small gaps between edges and fill what they enclose; bool [h, w]."""
+    height, width = edge.shape
+    reach = 2 * max(1, round(max(height, width) / 240)) + 1
+    closed = cv2.morphologyEx(np.pad(edge.astype(np.uint8), reach), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    outside = closed.copy()
+    cv2.floodFill(outside, np.zeros((outside.shape[0] + 2, outside.shape[1] + 2), np.uint8), (0, 0), (2,))
+    holes = outside == 0
+    # A hole as large as a tenth of the frame is a frame around the picture, not a filled letter.
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(holes.astype(np.uint8))
+    small = stats[:, cv2.CC_STAT_AREA] <= 0.1 * height * width
+    small[0] = False
+    filled = (closed > 0) | small[labels]
+    return filled[reach:-reach, reach:-reach]
+
+
+def _box_area(pixels: np.ndarray) -> int:
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    return int((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1))

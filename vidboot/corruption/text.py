@@ -1,0 +1,215 @@
+"""Overlaid text in a stream of frames: looked for a few times a second, followed frame by frame by its own strokes.
+
+Lines are told from text in the scene by what only an overlay does: it stays in its place while the picture behind it
+moves or is cut, and it comes and goes from one frame to the next in a picture that goes on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from vidboot.corruption.found import Found, Frames, grow, intersection, iou
+from vidboot.corruption.found import area as area_of
+from vidboot.corruption.line import IntBox, Line, Template
+from vidboot.corruption.moving import MovingLine, begin_moving
+from vidboot.corruption.thresholds import TextThresholds
+from vidboot.corruption.tophat import TextDetector
+from vidboot.masks import Box
+
+MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
+MISSES = 2  # frames a line may be lost for: a flash, a bad frame
+
+
+def find_text(frames: Frames, detector: TextDetector, *, thresholds: TextThresholds) -> list[Found]:
+    """Return the lines of overlaid text, as boxes in pixels of the frames.
+
+    Args:
+        frames: all frames of a video; their short side is best 352 or less.
+        detector: finds boxes in one frame.
+        thresholds: see there.
+
+    Returns:
+        Events of kind subtitle; a score below .5 says that it may be text in the scene.
+    """
+    tracker = _Tracker(detector, thresholds)
+    for seconds, frame in frames:
+        tracker.see(seconds, frame)
+    return tracker.finish()
+
+
+class _Tracker:
+    def __init__(self, detector: TextDetector, thresholds: TextThresholds) -> None:
+        self.detector, self.thresholds = detector, thresholds
+        self.past: deque[tuple[float, np.ndarray, bool]] = deque(maxlen=MOST_BUFFERED)  # seconds, grey, begins a shot
+        self.live: list[Line] = []
+        self.ended: list[Line] = []
+        self.moving: list[MovingLine] = []
+        self.arrived: list[MovingLine] = []
+        self.next_look = -np.inf
+        self.size = (0, 0)
+        self._thumbnail: np.ndarray | None = None
+
+    def see(self, seconds: float, frame: np.ndarray) -> None:
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        self.size = grey.shape[1], grey.shape[0]
+        cut = self._cut(grey)
+        self.past.append((seconds, grey, cut))
+        while self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
+            self.past.popleft()
+        for line in list(self.live):
+            self._follow(line, seconds, grey, cut)
+        for way in list(self.moving):
+            if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
+                self.moving.remove(way)
+                self.arrived.append(way)
+        if seconds >= self.next_look or cut:
+            self.next_look = seconds + 1 / self.thresholds.samples_per_second - 1e-3
+            self._look(seconds, frame, grey)
+
+    def _cut(self, grey: np.ndarray) -> bool:
+        thumbnail = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(np.int16)
+        last, self._thumbnail = self._thumbnail, thumbnail
+        return last is not None and float(np.abs(thumbnail - last).mean()) > self.thresholds.cut_levels
+
+    def _follow(self, line: Line, seconds: float, grey: np.ndarray, cut: bool) -> None:
+        match = line.template.match(grey)
+        if match >= self.thresholds.match:
+            line.last, line.missed = seconds, 0
+            line.cuts_survived += cut
+            return
+        if line.missed == 0:
+            line.vanished = None if cut else match < self.thresholds.abrupt_drop
+            line.travels |= not cut and self._beside(line, grey)
+        line.missed += 1
+        if line.missed > MISSES:
+            self.live.remove(line)
+            self.ended.append(line)
+
+    def _beside(self, line: Line, grey: np.ndarray) -> bool:
+        match, x, y = line.template.shifted(grey, 8)
+        return match > 0.7 and (x, y) != (0, 0)
+
+    def _look(self, seconds: float, frame: np.ndarray, grey: np.ndarray) -> None:
+        boxes, scores = self._detect(frame)
+        for line in self.live:
+            line.looks += 1
+            around = line.surroundings(grey)
+            if line.around is not None and np.abs(around - line.around).mean() > self.thresholds.moving_levels:
+                line.moving_looks += 1
+            line.around = around
+            if line.missed == 0:
+                line.template.learn(grey)
+                if line.looks == 3:
+                    self._look_back(line)
+        for box, score in zip(boxes, scores, strict=True):
+            known = [line for line in self.live if intersection(line.outline, box) > 0.3 * area_of(box)]
+            covered = sum(intersection(line.outline, box) for line in known) / max(area_of(box), 1e-6)
+            if covered < 0.6 and not self._under_way(box):
+                self._begin(seconds, grey, box, score)
+            for line in known:
+                if covered >= 0.6 and iou(line.outline, box) > 0.3:
+                    line.boxes.append(box)
+
+    def _detect(self, frame: np.ndarray) -> tuple[list[Box], list[float]]:
+        """Boxes at every side, the finer ones first; a coarse one only where the finer ones leave something out."""
+        kept: list[Box] = []
+        scores: list[float] = []
+        for side in sorted(self.thresholds.sides, reverse=True):
+            found, sure = self.detector(frame, side)
+            new = [
+                (tuple(map(float, box)), float(score))
+                for box, score in zip(found, sure, strict=True)
+                if sum(intersection(tuple(box), other) for other in kept) < 0.6 * area_of(tuple(box))
+            ]
+            kept += [box for box, _ in new]  # type: ignore[misc]
+            scores += [score for _, score in new]
+        return kept, scores
+
+    def _begin(self, seconds: float, grey: np.ndarray, box: Box, score: float) -> None:
+        template = Template(grey, _whole(box, *self.size))
+        if template.strokes.sum() < 8:
+            return
+        way = begin_moving(template, seconds, self.past, self.thresholds.moving)
+        if way is not None:
+            self.moving.append(way)
+            return
+        line = Line(box, template, seconds, score)
+        line.around = line.surroundings(grey)
+        self._look_back(line)
+        self.live.append(line)
+
+    def _under_way(self, box: Box) -> bool:
+        """Whether a box shows a caption that is being followed on its way."""
+        return any(intersection(way.outline, box) > 0.6 * area_of(box) for way in self.moving)
+
+    def _look_back(self, line: Line) -> None:
+        """Move the line's first frame back as far as frames show it."""
+        began_with_cut = False
+        missed = 0
+        for seconds, grey, cut in reversed(self.past):
+            if seconds >= line.first:
+                began_with_cut = cut
+                continue
+            match = line.template.match(grey)
+            if match >= self.thresholds.match:
+                line.cuts_survived += began_with_cut and missed == 0
+                line.first, began_with_cut, missed = seconds, cut, 0
+                continue
+            if missed == 0:
+                line.appeared = None if began_with_cut else match < self.thresholds.abrupt_drop
+                line.travels |= not began_with_cut and self._beside(line, grey)
+            missed += 1
+            if missed > MISSES:
+                return
+
+    def finish(self) -> list[Found]:
+        lines = sorted(self.ended + self.live, key=lambda line: (line.first, line.outline))
+        found = [(line, score) for line in lines if (score := _score(line, self.thresholds)) is not None]
+        still = [self._event(line, score) for line, score in found if not _inside_another(line, score, found)]
+        ways = [
+            event
+            for way in self.arrived + self.moving
+            for event in way.events(self.size, self.thresholds.moving, self.thresholds.margin)
+        ]
+        return still + ways
+
+    def _event(self, line: Line, score: float) -> Found:
+        tight = line.tight
+        box = grow(tight, 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
+        return Found(kind="subtitle", first_seconds=line.first, last_seconds=line.last, box=box, score=score)
+
+
+def _whole(box: Box, width: int, height: int) -> IntBox:
+    x0, y0 = (max(0, int(np.floor(v))) for v in box[:2])
+    x1, y1 = (int(np.ceil(v)) for v in box[2:])
+    return x0, y0, min(width, max(x1, x0 + 2)), min(height, max(y1, y0 + 2))
+
+
+def _score(line: Line, thresholds: TextThresholds) -> float | None:
+    """How surely the line lies over the picture; None for text of the scene."""
+    if line.cuts_survived:
+        return 0.95
+    if line.seconds < thresholds.shortest_seconds or line.travels:
+        return None
+    if line.looks >= 3 and line.moving_looks >= 0.5 * (line.looks - 1):
+        return 0.9
+    at_once = (line.appeared is True) + (line.vanished is True)
+    if at_once == 2:
+        return 0.85
+    if at_once == 1:
+        return 0.7
+    return 0.55 if line.moving_looks >= 0.25 * line.looks else 0.3
+
+
+def _inside_another(line: Line, score: float, found: Sequence[tuple[Line, float]]) -> bool:
+    for other, other_score in found:
+        if other is line or (other_score, other.seconds) <= (score, line.seconds):
+            continue
+        in_time = other.first <= line.first + 0.05 and other.last >= line.last - 0.05
+        if in_time and intersection(line.outline, other.outline) > 0.9 * area_of(line.outline):
+            return True
+    return False

@@ -1,0 +1,139 @@
+"""Every number the detectors decide by, in one frozen object: tuned on a development split, then left alone."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BarThresholds(_Frozen):
+    """Bars: uniform, still rows or columns along an edge of the frame."""
+
+    darkest_bright_frame: int = 60
+    """A frame counts if the 98th percentile of its brightness is at least this, levels of 255."""
+    least_bright_frames: int = 2
+    """With fewer frames that count nothing is said."""
+    darkest_level: int = 40
+    """A bar is at most this bright."""
+    tolerance: int = 6
+    """Levels by which a pixel of a bar may differ from the bar's own level."""
+    pure_share: float = 0.97
+    """Share of a row at the bar's level in a row without text."""
+    text_share: float = 0.4
+    """Share of a row at the bar's level in a row with text in it."""
+    content_share: float = 0.6
+    """The first row of the picture has at most this share at the bar's level in some bright frame."""
+    least_pixels: int = 4
+    """Thinner bars are ignored, pixels of the source."""
+    asymmetry: float = 0.25
+    """Bars on opposite sides are a pair if their widths differ by at most this share of the wider."""
+
+
+class StillThresholds(_Frozen):
+    """Frozen spans: a moving picture that stops and goes on."""
+
+    cell_change: float = 0.9
+    """A frame repeats the last one if no 8x8 cell at 160x90 changes by more, levels."""
+    least_frames: int = 6
+    """Shorter repeats are how some films are made."""
+    motion_change: float = 6.0
+    """Before and after, the most changed cell changes by at least this much, levels: else the camera just stands."""
+
+
+class StaticThresholds(_Frozen):
+    """Marks that stand still, found by the median over time of signed Sobel gradients."""
+
+    samples: int = 24
+    """Frames looked at in one video."""
+    side: int = 480
+    """Longer side at which gradients are taken, pixels; smaller videos are left as they are."""
+    weak_sigma: float = 4.0
+    """A mark's edge goes on where the folder's median gradient exceeds so many sigma (by MAD)."""
+    strong_sigma: float = 8.0
+    """A mark's edge begins where it exceeds so many."""
+    least_gradient: float = 8.0
+    """A median gradient below this is rounding, whatever its sigma; Sobel levels (a step of 1 level gives 4)."""
+    coherence: float = 0.7
+    """Share of frames whose gradient agrees with the median, for a single video."""
+    surroundings_std: float = 6.0
+    """A single video's picture around a mark changes by at least this much over time, levels."""
+    moving_share: float = 0.9
+    """Share of the frame that changes so much, for a mark of a single video to need no review."""
+    strong_motion_std: float = 25.0
+    """A video without a cut must also change by this much in half of its places, levels."""
+    most_single: int = 4
+    """Marks of a single video, the strongest first: more is a camera that stands still."""
+    single_gradient: float = 60.0
+    """A single video's median gradient at the edge of a mark."""
+    least_edge_pixels: int = 24
+    """A mark has at least so many edge pixels at a side of 480."""
+    presence: float = 0.3
+    """A clip shows a mark if its gradient correlates with the mark's template by this much."""
+    agreement: float = 0.5
+    """Scenes that show a mark correlate this much with the median of the others near its edges, by median."""
+    few_scenes: float = 0.12
+    """So much more for each scene fewer than six."""
+    most_gradient: float = 120.0
+    """Gradients are clipped here before they are compared: one strong edge of a scene does not decide."""
+    vote_gradient: float = 24.0
+    """A clip votes for an edge at a place where its median gradient is at least this strong."""
+    least_scenes: int = 3
+    """A mark of the folder is seen in so many scenes."""
+    least_share: float = 0.18
+    """A mark of the folder is seen in this share of its scenes."""
+    same_scene_levels: float = 8.0
+    """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
+
+
+class MovingThresholds(_Frozen):
+    """Captions that travel over the picture."""
+
+    back_seconds: float = 0.15
+    """How long before its detection a line is looked for beside its place."""
+    reach_px: int = 32
+    """How far beside, pixels of the frames text is looked for in."""
+    match: float = 0.65
+    """Correlation with its template all along the way."""
+    least_seconds: float = 0.4
+    """Shorter ways prove nothing."""
+    least_travel_px: float = 6.0
+    """Nor do shorter distances, pixels."""
+    most_uneven_px: float = 2.5
+    """Worst distance from an even motion, pixels."""
+    chunk_seconds: float = 0.1
+    """A box covers the line for so long."""
+
+
+class TextThresholds(_Frozen):
+    """Overlaid text: lines that appear, stay where they are while the picture moves, and go."""
+
+    samples_per_second: float = 3.0
+    """How often the detector looks."""
+    sides: tuple[int, ...] = (192, 352)
+    """Short sides at which it looks, pixels."""
+    match: float = 0.6
+    """A line is still there while its gradient correlates with its template by this much."""
+    back_seconds: float = 1.6
+    """How far back before its detection a line's first frame is looked for."""
+    margin: float = 0.06
+    """Boxes grow by one pixel and this share of their height on each side."""
+    shortest_seconds: float = 0.3
+    """Shorter lines are scene text that moves, unless they come and go at once."""
+    moving_levels: float = 4.0
+    """The picture around a line moves if it changes by this much between two looks, levels."""
+    abrupt_drop: float = 0.45
+    """A line comes or goes at once if its correlation one frame outside is below this."""
+    cut_levels: float = 18.0
+    """Picture around the line changes by this much in one frame: a cut."""
+    moving: MovingThresholds = MovingThresholds()
+    """Of captions that travel."""
+
+
+class Thresholds(_Frozen):
+    """All of them."""
+
+    bars: BarThresholds = BarThresholds()
+    still: StillThresholds = StillThresholds()
+    static: StaticThresholds = StaticThresholds()
+    text: TextThresholds = TextThresholds()

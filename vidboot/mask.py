@@ -1,0 +1,278 @@
+"""Find what is not the scene in a folder of videos: every file decoded once, then marks across the folder.
+
+What is found in one video is kept in ``work/detections``, so a run that is killed goes on where it stopped and files
+that did not change are not decoded again. Events that a person decided on stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from vidboot import mask_video, masks
+from vidboot.corruption.folder import folder_marks
+from vidboot.corruption.found import Found
+from vidboot.corruption.ocr import find_model
+from vidboot.corruption.static import StaticSummary
+from vidboot.corruption.thresholds import Thresholds
+from vidboot.data import workers
+from vidboot.data.progress import Progress, silent
+from vidboot.data.records import FileRecord, Shot
+from vidboot.errors import WorkFailed
+from vidboot.mask_merge import merged
+from vidboot.mask_video import Detected, Job
+
+KINDS = tuple(kind for kind in get_args(masks.Kind) if kind != "other")
+LEAST_LIMIT_SECONDS = 300.0
+LIMIT_PER_VIDEO_SECOND = 60.0  # at 720p
+
+
+@dataclass(frozen=True)
+class Videos:
+    """A folder of videos as the audit left it."""
+
+    root: Path
+    """The folder, or the folder of the one file."""
+    work: Path
+    """The working folder; never inside ``root``."""
+    files: Sequence[FileRecord]
+    shots: Sequence[Shot]
+
+
+def mask(
+    videos: Videos,
+    *,
+    kinds: Sequence[str] = KINDS,
+    text_model: Path | None = None,
+    model_free: bool = False,
+    thresholds: Thresholds | None = None,
+    progress: Progress = silent,
+    worker_count: int = 2,
+) -> dict[str, Any]:
+    """Write ``work/masks/SHA256.json`` and .npz for each usable video: what ``vidboot mask --json`` prints.
+
+    Args:
+        videos: audited.
+        kinds: of events to look for; events of other kinds stay as they were.
+        text_model: an .onnx text detector; default the one of the installed [ocr] package, if there is one.
+        model_free: use the text detector without a model even where there is one.
+        thresholds: of the detectors.
+        progress: told as files are done.
+        worker_count: processes that decode.
+
+    Raises:
+        ValueError: a kind is not known, or a mask file that is there cannot be read; nothing is written then.
+        WorkFailed: not one video could be looked at.
+    """
+    limits = thresholds or Thresholds()
+    kinds = check_kinds(kinds)
+    if text_model is not None and not text_model.is_file():
+        raise ValueError(f"there is no text model {text_model}")
+    model = None if model_free else text_model or find_model()
+    by_sha = {file.sha256: file for file in videos.files if file.status == "usable"}
+    written = {sha: _load_written(videos.work, sha) for sha in by_sha}
+    seconds = frame_times(videos)
+    results, failed = _detect_all(videos, by_sha, seconds, kinds, model, limits, progress, worker_count)
+    if failed and not results:
+        raise WorkFailed(f"not one video could be looked at: {next(iter(failed.values()))}")
+    across = _folder_pass(results, by_sha, limits) if "mark" in kinds else {}
+    saved: dict[str, masks.Mask] = {}
+    for sha, result in results.items():
+        found = _all_found(by_sha[sha], seconds[sha], result, across.get(sha, ()), kinds)
+        saved[sha] = merged(by_sha[sha], found, written[sha], kinds)
+        _save(videos.work, saved[sha], written[sha])
+    return _summary(saved, failed, kinds, model)
+
+
+def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Return the kinds in their usual order.
+
+    Raises:
+        ValueError: one is not known, or there is none.
+    """
+    unknown = sorted(set(kinds) - set(KINDS))
+    if unknown or not kinds:
+        raise ValueError(f"no such kind of event: {', '.join(unknown)}; there are {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in kinds)
+
+
+def _load_written(work: Path, sha: str) -> masks.Mask | None:
+    path = work / "masks" / f"{sha}.json"
+    return masks.load(path, sha256=sha) if path.exists() else None
+
+
+def _save(work: Path, mask: masks.Mask, before: masks.Mask | None) -> None:
+    same = before is not None and before == mask and np.array_equal(before.layers, mask.layers)
+    if not same:
+        masks.save(work / "masks" / f"{mask.sha256}.json", mask)
+
+
+def frame_times(videos: Videos) -> dict[str, np.ndarray]:
+    """Timestamps of every frame by SHA-256, [T]; frames between shots (blank ones) lie evenly in their gap."""
+    shots = defaultdict(list)
+    for shot in videos.shots:
+        shots[shot.path].append(shot)
+    times = {}
+    for file in videos.files:
+        if file.status != "usable":
+            continue
+        known = [np.arange(shot.first, shot.last + 1) for shot in shots[file.path]]
+        seconds = [np.array(shot.pts_seconds) for shot in shots[file.path]]
+        step = 1 / file.fps if file.fps > 0 else 1 / 25
+        at, own = (np.concatenate(a) if a else np.zeros(0) for a in (known, seconds))
+        index = np.arange(file.frames)
+        if len(at) == 0:
+            times[file.sha256] = index * step
+            continue
+        filled = np.interp(index, at, own)
+        filled[: int(at[0])] = own[0] - (at[0] - index[: int(at[0])]) * step
+        filled[int(at[-1]) + 1 :] = own[-1] + (index[int(at[-1]) + 1 :] - at[-1]) * step
+        times[file.sha256] = filled
+    return times
+
+
+def _detect_all(
+    videos: Videos,
+    by_sha: Mapping[str, FileRecord],
+    seconds: Mapping[str, np.ndarray],
+    kinds: Sequence[str],
+    model: Path | None,
+    limits: Thresholds,
+    progress: Progress,
+    worker_count: int,
+) -> tuple[dict[str, Detected], dict[str, str]]:
+    """Results by SHA-256 for the files that could be looked at, and what went wrong with the others by path."""
+    folder = videos.work / mask_video.FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    key = _key(kinds, model, limits)
+    shots = defaultdict(int)
+    for shot in videos.shots:
+        shots[shot.path] += 1
+    results: dict[str, Detected] = {}
+    tasks = []
+    for sha, file in by_sha.items():
+        known = mask_video.read(folder / f"{sha}.npz", key)
+        if known is not None:
+            results[sha] = known
+            progress(len(results), len(by_sha), file.path)
+            continue
+        job = Job(
+            path=str(videos.root / file.path),
+            width=file.width,
+            height=file.height,
+            pts_seconds=seconds[sha],
+            shots=shots[file.path],
+            kinds=tuple(kinds),
+            text_model=str(model) if model else None,
+            thresholds=limits,
+        )
+        size = max(1.0, file.width * file.height / (1280 * 720))
+        limit_seconds = LEAST_LIMIT_SECONDS + LIMIT_PER_VIDEO_SECOND * file.seconds * size
+        arguments = (job, str(folder / f"{sha}.npz"), key)
+        tasks.append(workers.Task("vidboot.mask_video:detect", arguments, limit_seconds))
+    failed: dict[str, str] = {}
+    for outcome in workers.run(tasks, worker_count):
+        sha = Path(outcome.task.arguments[1]).stem
+        known = mask_video.read(folder / f"{sha}.npz", key)
+        if known is None:
+            failed[by_sha[sha].path] = outcome.message or "it could not be read to its end"
+        else:
+            results[sha] = known
+        progress(len(results) + len(failed), len(by_sha), by_sha[sha].path)
+    return {sha: results[sha] for sha in by_sha if sha in results}, failed
+
+
+def _key(kinds: Sequence[str], model: Path | None, limits: Thresholds) -> str:
+    text = [mask_video.VERSION, sorted(kinds), model.name if model else None, limits.model_dump_json()]
+    return hashlib.sha256(repr(text).encode()).hexdigest()[:16]
+
+
+def _folder_pass(
+    results: Mapping[str, Detected], by_sha: Mapping[str, FileRecord], limits: Thresholds
+) -> dict[str, list[tuple[np.ndarray, float]]]:
+    """Marks that several videos of one picture shape share: (pixels at the source's size, score) by SHA-256."""
+    shapes: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for sha, result in results.items():
+        if result.static is not None:
+            shapes[result.static.gradient.shape].append(sha)
+    found: dict[str, list[tuple[np.ndarray, float]]] = defaultdict(list)
+    for members in shapes.values():
+        clips = [_static(results[sha]) for sha in members]
+        for mark in folder_marks(clips, thresholds=limits.static):
+            for sha, clip in zip(members, clips, strict=True):
+                presence = mark.presence(clip)
+                if presence >= limits.static.presence:
+                    file = by_sha[sha]
+                    score = round(min(0.99, 0.5 + 0.5 * presence), 3)
+                    found[sha].append((mask_video.enlarged(mark.pixels, file.width, file.height), score))
+    return found
+
+
+def _static(result: Detected) -> StaticSummary:
+    assert result.static is not None
+    return result.static
+
+
+def _all_found(
+    file: FileRecord,
+    seconds: np.ndarray,
+    result: Detected,
+    across: Sequence[tuple[np.ndarray, float]],
+    kinds: Sequence[str],
+) -> list[Found]:
+    found = [one for one in result.found if one.kind in kinds]
+    for pixels, score in across:
+        # What the folder says of a place replaces what the video says by itself.
+        found = [one for one in found if one.layer is None or (one.layer & pixels).sum() < 0.5 * one.layer.sum()]
+        first, last = float(seconds[0]), float(seconds[-1])
+        found.append(Found(kind="mark", first_seconds=first, last_seconds=last, layer=pixels, score=score))
+    frame = (0.0, 0.0, float(file.width), float(file.height))
+    for kind, spans in (("blank", file.blank), ("damaged", file.damaged)):
+        if kind in kinds:
+            for first, last in spans:
+                on, off = float(seconds[first]), float(seconds[last])
+                found.append(Found(kind=kind, first_seconds=on, last_seconds=off, box=frame))  # type: ignore[arg-type]
+    return found
+
+
+def _summary(
+    saved: Mapping[str, masks.Mask], failed: Mapping[str, str], kinds: Sequence[str], model: Path | None
+) -> dict[str, Any]:
+    rows = {}
+    for kind in kinds:
+        events = [event for mask in saved.values() for event in mask.events if event.kind == kind]
+        hiding = [event for event in events if masks.hides(event)]
+        rows[kind] = {
+            "events": len(events),
+            "to_review": sum(event.status == "auto" and not masks.hides(event) for event in events),
+            "seconds": round(sum(event.last_seconds - event.first_seconds for event in hiding), 3),
+        }
+    detector = None if "subtitle" not in kinds else model.name if model else "tophat"
+    return {"videos": len(saved), "failed": dict(failed), "text_detector": detector, "kinds": rows}
+
+
+def format_table(result: Mapping[str, Any], width: int = 100) -> str:
+    """Return what `mask` returned as a table for a person."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("kind", "events", "seconds masked", "to review", title=f"masks of {result['videos']} videos")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind, row in result["kinds"].items():
+        table.add_row(kind, str(row["events"]), f"{row['seconds']:.1f}", str(row["to_review"]))
+    text = io.StringIO()
+    console = Console(file=text, width=width)
+    console.print(table)
+    if result["text_detector"]:
+        console.print(f"text detector: {result['text_detector']}", markup=False)
+    for path, message in result["failed"].items():
+        console.print(f"not looked at: {path}: {message}", markup=False)
+    return text.getvalue()

@@ -1,0 +1,261 @@
+"""One video through every detector with one decode: what a worker of ``vidboot mask`` does, and what it leaves behind.
+
+The result is one file per video, whole or not there: events and the summary that the folder-wide search needs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vidboot.corruption.bars import find_bars
+from vidboot.corruption.found import Found, Frames, watch
+from vidboot.corruption.ocr import OcrDetector
+from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
+from vidboot.corruption.still import Changes, find_frozen
+from vidboot.corruption.text import find_text
+from vidboot.corruption.thresholds import Thresholds
+from vidboot.corruption.tophat import TextDetector, tophat_boxes
+from vidboot.data.decode import Video
+
+FOLDER = "detections"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to look at."""
+
+    path: str
+    """Absolute or relative to the current directory."""
+    width: int
+    """Display size, as the audit says."""
+    height: int
+    pts_seconds: np.ndarray
+    """Of every frame, [T] float64."""
+    shots: int
+    kinds: tuple[str, ...]
+    text_model: str | None
+    """The .onnx of the text detector; None for the one without a model."""
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What was found in one video by itself, boxes and layers in pixels of the source."""
+
+    found: tuple[Found, ...]
+    static: StaticSummary | None
+
+
+def detect(job: Job, out: str, key: str) -> Iterator[bool]:
+    """Look at a video and write the result to ``out``; yields True when it is there."""
+    cv2.setNumThreads(1)
+    write(Path(out), look(job), key)
+    yield True
+
+
+def look(job: Job) -> Detected:
+    """Decode a video once and return what every detector finds."""
+    limits = job.thresholds
+    wanted = _spread(len(job.pts_seconds), limits.static.samples)
+    luma: list[np.ndarray] = []
+    small: list[np.ndarray] = []
+    size = grid(job.width, job.height, limits.static.side)
+
+    def keep(index: int, picture: VideoFrame, upright: Callable[[np.ndarray], np.ndarray]) -> None:
+        if index in wanted:
+            luma.append(upright(_luma(picture)))
+            small.append(_shrunk(picture, upright, *size))
+
+    changes = Changes()
+    frames = _frames(job, keep)
+    found: list[Found] = []
+    if "frozen" in job.kinds:
+        frames = watch(frames, changes)
+    if "subtitle" in job.kinds:
+        text = find_text(frames, text_detector(job.text_model), thresholds=limits.text)
+        found += [_scaled(one, job, _work_size(job)) for one in text]
+    else:
+        for _ in frames:
+            pass
+    if "frozen" in job.kinds:
+        found += [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
+    bars = _bars(job, luma) if luma else []
+    if "bar" in job.kinds:
+        found += bars
+    static = None
+    if "mark" in job.kinds and small:
+        sampled = sample(small, _inside(bars, job, size))
+        static = summarise(sampled)
+        for pixels, score in mark_in_one(sampled, shots=job.shots, thresholds=limits.static):
+            layer = enlarged(pixels, job.width, job.height)
+            if not _is_text(layer, found):
+                found.append(_throughout(job, kind="mark", layer=layer, score=score))
+    return Detected(tuple(found), static)
+
+
+def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """The picture without its bars and their edges, at ``size``; None without bars."""
+    if not bars:
+        return None
+    x0, y0, x1, y1 = 0.0, 0.0, float(job.width), float(job.height)
+    for bar in bars:
+        assert bar.box is not None
+        left, top, right, bottom = bar.box
+        if bottom - top >= job.height:
+            x0, x1 = (max(x0, right), x1) if left == 0 else (x0, min(x1, left))
+        else:
+            y0, y1 = (max(y0, bottom), y1) if top == 0 else (y0, min(y1, top))
+    x, y = size[0] / job.width, size[1] / job.height
+    return (
+        int(x0 * x) + 4 * (x0 > 0),
+        int(y0 * y) + 4 * (y0 > 0),
+        int(x1 * x) - 3 * (x1 < job.width),
+        int(y1 * y) - 3 * (y1 < job.height),
+    )
+
+
+def _is_text(layer: np.ndarray, found: Sequence[Found]) -> bool:
+    """Whether text that was found already covers a mark."""
+    left = layer.copy()
+    for one in found:
+        if one.kind == "subtitle" and one.box is not None:
+            x0, y0, x1, y1 = (round(v) for v in one.box)
+            left[y0:y1, x0:x1] = False
+    return left.sum() < 0.2 * layer.sum()
+
+
+def text_detector(model: str | None) -> TextDetector:
+    """Return the OCR detector of this .onnx, or the one without a model."""
+    return OcrDetector(Path(model)) if model else tophat_boxes
+
+
+def _spread(frames: int, count: int) -> set[int]:
+    return set(np.unique(np.linspace(0, frames - 1, min(count, frames)).round().astype(int)).tolist())
+
+
+def _work_size(job: Job) -> tuple[int, int]:
+    """(width, height) of the frames text is looked for in: a short side of at most the largest the detector wants."""
+    scale = min(1.0, max(job.thresholds.text.sides) / min(job.width, job.height))
+    return max(2, round(job.width * scale)), max(2, round(job.height * scale))
+
+
+def _frames(job: Job, sample: Callable[[int, VideoFrame, Callable[[np.ndarray], np.ndarray]], None]) -> Frames:
+    width, height = _work_size(job)
+    shrink = _Shrink()
+    with Video(job.path) as video:
+        for decoded in video.frames():
+            if decoded.index >= len(job.pts_seconds):
+                return
+            turns = video.geometry(decoded.picture).quarter_turns
+            sample(decoded.index, decoded.picture, lambda a, turns=turns: np.rot90(a, turns))
+            yield float(job.pts_seconds[decoded.index]), shrink(decoded.picture, turns, width, height)
+
+
+class _Shrink:
+    """Whole pictures, upright, at a size of at most their own, uint8 RGB."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, picture: VideoFrame, turns: int, width: int, height: int) -> np.ndarray:
+        w, h = (height, width) if turns % 2 else (width, height)
+        small = self._reformatter.reformat(picture, w, h, "rgb24", interpolation=Interpolation.AREA, threads=1)
+        return np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))
+
+
+def _shrunk(picture: VideoFrame, upright: Callable[[np.ndarray], np.ndarray], width: int, height: int) -> np.ndarray:
+    turned = upright(np.zeros((1, 2))).shape[0] == 2
+    w, h = (height, width) if turned else (width, height)
+    small = VideoReformatter().reformat(picture, w, h, "rgb24", interpolation=Interpolation.AREA, threads=1)
+    return np.ascontiguousarray(upright(small.to_ndarray()))
+
+
+def _luma(picture: VideoFrame) -> np.ndarray:
+    grey = picture.reformat(format="gray")
+    plane = grey.planes[0]
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return lines[: grey.height, : grey.width].copy()
+
+
+def _bars(job: Job, luma: Sequence[np.ndarray]) -> list[Found]:
+    shape = luma[0].shape
+    same = [frame for frame in luma if frame.shape == shape]
+    widths = find_bars(same, shots=job.shots, thresholds=job.thresholds.bars)
+    if widths is None:
+        return []
+    left, top, right, bottom = widths
+    height, width = shape
+    boxes = {
+        (0, 0, left, height),
+        (0, 0, width, top),
+        (width - right, 0, width, height),
+        (0, height - bottom, width, height),
+    }
+    whole = [box for box in sorted(boxes) if box[0] < box[2] and box[1] < box[3]]
+    return [_scaled(_throughout(job, kind="bar", box=box, score=0.9), job, (width, height)) for box in whole]
+
+
+def _throughout(job: Job, **what: Any) -> Found:
+    return Found(first_seconds=float(job.pts_seconds[0]), last_seconds=float(job.pts_seconds[-1]), **what)
+
+
+def _scaled(found: Found, job: Job, size: tuple[int, int]) -> Found:
+    assert found.box is not None
+    x, y = job.width / size[0], job.height / size[1]
+    x0, y0, x1, y1 = found.box
+    box = (max(0.0, x0 * x), max(0.0, y0 * y), min(float(job.width), x1 * x), min(float(job.height), y1 * y))
+    return replace(found, box=tuple(round(v, 2) for v in box))  # type: ignore[arg-type]
+
+
+def enlarged(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return a mask at the source's size: a pixel is hidden if the larger pixel it lies in is, bool [height, width]."""
+    return cv2.resize(pixels.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+
+
+def write(path: Path, detected: Detected, key: str) -> None:
+    """Write a result, whole or not at all; ``key`` names the settings it was made with."""
+    layers = [one.layer for one in detected.found if one.layer is not None]
+    events = [
+        {"kind": one.kind, "first_seconds": one.first_seconds, "last_seconds": one.last_seconds, "score": one.score}
+        | ({"box": one.box} if one.box else {})
+        for one in detected.found
+    ]
+    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "events": events}))}
+    if layers:
+        arrays["layers"] = np.stack(layers)
+    if detected.static is not None:
+        arrays |= {"gradient": detected.static.gradient, "colours": detected.static.colours}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    part = path.with_suffix(".part")
+    part.write_bytes(buffer.getvalue())
+    os.replace(part, path)
+
+
+def read(path: Path, key: str) -> Detected | None:
+    """Return a result written with the same settings; None if there is none."""
+    if not path.exists():
+        return None
+    with np.load(path) as arrays:
+        header = json.loads(str(arrays["header"]))
+        if header["key"] != key:
+            return None
+        layers = iter(arrays["layers"]) if "layers" in arrays else iter(())
+        found = tuple(
+            Found(**{**event, "box": tuple(event["box"])}) if "box" in event else Found(**event, layer=next(layers))
+            for event in header["events"]
+        )
+        static = StaticSummary(arrays["gradient"], arrays["colours"]) if "gradient" in arrays else None
+    return Detected(found, static)

@@ -1,0 +1,246 @@
+"""Fill what the masks of a clip hide, with what the model makes of the rest of the clip.
+
+Only
+stretches of frames with something hidden are sampled, one after the other, so memory does not grow with the length.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidboot import masks
+from vidboot.build import Model, Policy
+from vidboot.data.encode import VideoWriter, check_writable
+from vidboot.data.progress import Progress, silent
+from vidboot.data.survey import Survey, pictures, survey
+from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
+from vidboot.generate import Disk
+from vidboot.inpaint import STEPS, Filler, schedule, settle
+from vidboot.masks import Mask
+from vidboot.run import Run
+
+CHUNK = 8
+"""Frames of the clip held at once."""
+TICKS = 90_000
+"""Of the output's clock, per second, where frames are not evenly spaced."""
+
+
+@dataclass(frozen=True)
+class _Hole:
+    """One part of the frame through one stretch of frames, in which something is hidden."""
+
+    span: Span
+    tile: Box
+
+
+def restore(
+    run_path: Path,
+    video: Path,
+    out: Path,
+    *,
+    masks_folder: Path,
+    lossless: bool = False,
+    seed: int = 0,
+    steps: int = STEPS,
+    samples: int = 1,
+    policy: Policy = "full",
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write a clip whose masked regions are filled; all its other pixels are those of the clip.
+
+    A clip of another size than the model's is brought to the model's size, filled there, and only the fill is enlarged;
+    its soft edge lies within the mask. A clip of a higher frame rate is filled in as many interleaved parts.
+
+    Args:
+        run_path: a trained run.
+        video: the clip.
+        out: the mp4 file to write; without sound.
+        masks_folder: with the clip's mask, SHA256.json.
+        lossless: store the very pixels (H.264 in RGB, which not every player shows).
+        seed: the same seed gives the same fill.
+        steps: noise levels.
+        samples: drawn and averaged.
+        policy: which of the run's nets fill.
+        progress: told after each sweep over a stretch of frames.
+
+    Returns:
+        What ``vidboot restore --json`` prints.
+
+    Raises:
+        ValueError: the clip or its mask cannot be read, the run is not trained, or ``out`` cannot be written.
+    """
+    if samples < 1:
+        raise ValueError(f"{samples = } must be at least 1")
+    sigmas = schedule(steps).sigmas()
+    check_writable(out)
+    if out.exists() and out.samefile(video):
+        raise ValueError(f"{out} is the clip itself, which is never written to")
+    filler = Filler(Model(Run(run_path)), policy, sigmas, seed, samples)
+    filler.model.stream(policy, filler.length(2))  # a run that is not trained is known before the clip is read
+    clip = survey(video)
+    mask = _mask_of(clip, masks_folder)
+    config = filler.model.config.video
+    stride = max(1, round(clip.fps / config.fps))
+    boxes = tiles(clip.width, clip.height, config.width, config.height)
+    hidden = masks.visible(mask, clip.pts_seconds, (0, 0, clip.width, clip.height), 1, 1)[:, 0, 0] == 0
+    holes = [
+        _Hole(span, box)
+        for span in spans(hidden, clip.cuts, around=config.frames * stride)
+        for box in boxes
+        if not masks.visible(mask, clip.pts_seconds[slice(*span)], box, 1, 1).all()
+    ]
+    total, done = filler.sweeps * stride * len(holes), 0
+
+    def on_sweep() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total, "sweeps over what is hidden")
+
+    times = None if clip.evenly_timed else TICKS
+    writer = VideoWriter(
+        out, clip.width, clip.height, clip.fps, pix_fmt="rgb24" if lossless else "yuv420p", ticks=times
+    )
+    with writer, tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f".{out.name}.") as folder:
+        restorer = _Restorer(filler, clip, mask, stride, Path(folder), on_sweep)
+        for first, frames in restorer.frames(holes):
+            at = clip.pts_seconds[first : first + len(frames)] - clip.pts_seconds[0]
+            writer.write(frames, at if times else None)
+    return {
+        "video": str(out),
+        "frames": len(clip.pts_seconds),
+        "filled_frames": int(hidden.sum()),
+        "stretches": len({hole.span for hole in holes}),
+        "seed": seed,
+        "steps": steps,
+        "samples": samples,
+        "lossless": lossless,
+        "filled_at": f"{config.width}x{config.height}",
+        "enlarged_by": round((boxes[0][2] - boxes[0][0]) / config.width, 3),
+        "sound": False,
+    }
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """Return the result as a person reads it."""
+    enlarged = result["enlarged_by"]
+    how = f", filled at {result['filled_at']} and the fill enlarged {enlarged:g} times" if enlarged > 1 else ""
+    return f"filled {result['filled_frames']} of {result['frames']} frames{how}: {result['video']}, without sound"
+
+
+def _mask_of(clip: Survey, folder: Path) -> Mask:
+    path = folder / f"{clip.sha256}.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} has no mask of {clip.path} ({path.name}): vidboot mask makes one")
+    mask = masks.load(path, sha256=clip.sha256)
+    if (mask.width, mask.height) != (clip.width, clip.height):
+        raise ValueError(f"{path} is for {mask.width}x{mask.height}, the clip is {clip.width}x{clip.height}")
+    return mask
+
+
+class _Restorer:
+    """Two passes over the clip side by side: one reads what is known of a stretch, the other pastes its fills."""
+
+    def __init__(
+        self, filler: Filler, clip: Survey, mask: Mask, stride: int, folder: Path, on_sweep: Callable[[], None]
+    ) -> None:
+        self.filler, self.clip, self.mask, self.stride = filler, clip, mask, stride
+        self.folder, self.on_sweep = folder, on_sweep
+
+    @torch.no_grad()
+    def frames(self, holes: Sequence[_Hole]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the restored clip, a few frames at a time, each part with the number of its first frame."""
+        ahead, behind = enumerate(pictures(self.clip)), pictures(self.clip)
+        at = 0
+        for span in sorted({hole.span for hole in holes}):
+            yield from self._pasted(behind, Span(at, span.first), {})
+            fills = self._fills(ahead, span, [hole.tile for hole in holes if hole.span == span])
+            yield from self._pasted(behind, span, fills)
+            for fill in fills.values():
+                fill.close()
+            at = span.stop
+        yield from self._pasted(behind, Span(at, len(self.clip.pts_seconds)), {})
+
+    def _disk(self, name: str, frames: int, channels: int) -> Disk:
+        video = self.filler.model.config.video
+        return Disk(self.folder / name, frames, (channels, video.height, video.width), self.filler.model.device)
+
+    def _fills(self, ahead: Iterator[tuple[int, np.ndarray]], span: Span, boxes: Sequence[Box]) -> dict[Box, Disk]:
+        """Sample each tile of a stretch, in as many interleaved parts as the clip's rate asks for."""
+        phases = min(self.stride, span.stop - span.first)
+        lengths = [len(range(span.first + p, span.stop, phases)) for p in range(phases)]
+        given = {
+            (box, p): self._disk(f"given-{b}-{p}", self.filler.length(lengths[p]), 4)
+            for b, box in enumerate(boxes)
+            for p in range(phases)
+        }
+        self._read(ahead, span, given, phases)
+        fills = {box: self._disk(f"fill-{b}", span.stop - span.first, 3) for b, box in enumerate(boxes)}
+        for (box, p), part in given.items():
+            self._sample(part, lengths[p], lambda i, frame, box=box, p=p: fills[box].write(p + i * phases, frame))
+            part.close()
+        return fills
+
+    def _read(
+        self,
+        ahead: Iterator[tuple[int, np.ndarray]],
+        span: Span,
+        given: Mapping[tuple[Box, int], Disk],
+        phases: int,
+    ) -> None:
+        video = self.filler.model.config.video
+        for number, picture in ahead:
+            i = number - span.first
+            for box in {box for box, _ in given} if i >= 0 else ():
+                at = self.clip.pts_seconds[number : number + 1]
+                shown = torch.from_numpy(masks.visible(self.mask, at, box, video.height, video.width))[:, None].float()
+                x = shrink(picture[None], box, video.height, video.width)
+                both = torch.cat([torch.where(shown.bool(), x, 0), shown], 1)
+                given[box, i % phases].write(i // phases, both[None])
+            if number + 1 == span.stop:
+                return
+
+    def _sample(self, given: Disk, frames: int, write: Callable[[int, Tensor], None]) -> None:
+        stores = self._disk("y", given.frames, 3), self._disk("ahead", given.frames, 3)
+        total = self._disk("total", given.frames, 3)
+        for number in range(self.filler.samples):
+            first = 0
+            for part in self.filler.numbered(number).fill(given, stores, self.on_sweep):
+                earlier = total.read(first, first + part.shape[1])
+                total.write(first, earlier + part / self.filler.samples)
+                first += part.shape[1]
+        scratch = self._disk("scratch", given.frames, 4)
+        settle(total, given, scratch)
+        for i in range(frames):
+            write(i, total.read(i, i + 1))
+        for store in (*stores, total, scratch):
+            store.close()
+
+    def _pasted(
+        self, behind: Iterator[np.ndarray], span: Span, fills: Mapping[Box, Disk]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        video = self.filler.model.config.video
+        size = self.clip.width, self.clip.height
+        # Where nothing is enlarged the fill needs no soft edge.
+        edge = 0 if size == (video.width, video.height) else masks.default_dilation(*size)
+        shares: dict[bytes, np.ndarray] = {}
+        for first in range(span.first, span.stop, CHUNK):
+            stop = min(first + CHUNK, span.stop)
+            frames = np.stack([next(behind) for _ in range(first, stop)])
+            if fills:
+                shown = masks.visible(self.mask, self.clip.pts_seconds[first:stop], (0, 0, *size), size[1], size[0])
+                for i, hidden in enumerate(shown == 0):
+                    if hidden.any():
+                        key = np.packbits(hidden).tobytes()
+                        shares = {key: shares[key] if key in shares else inner_edge(hidden, edge)}
+                        at = first + i - span.first
+                        now = {box: fill.read(at, at + 1)[0, 0].cpu() for box, fill in fills.items()}
+                        frames[i] = paste(frames[i], shares[key], now)
+            yield first, frames
