@@ -77,7 +77,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose nets were never trained, but answer with more than nothing."""
     path = tmp_path_factory.mktemp("run") / "run"
     config = settings.read(preset="smoke")
-    record = {"config": config.model_dump(mode="json"), "precision": "float32", "mean": [0.1, 0.0, -0.1]}
+    record = {
+        "config": config.model_dump(mode="json"),
+        "precision": "float32",
+        "mean": [0.1, 0.0, -0.1],
+        "spread": 0.15,
+    }
     run = Run.create(path, {**record, "data": "", "cache": "", "sharp": []})
     parts = Parts.of(run)
     for stage, module in {low_res_stage(0): parts.low_res(0), "clip": parts.clip()}.items():
