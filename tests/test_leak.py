@@ -111,3 +111,14 @@ def test_text_is_counted_per_hundred_frames() -> None:
     videos[:2] = 1
     assert leak.text_hits(videos, lambda frame: [1, 2] if frame.max() == 255 else []) == pytest.approx(100)
     assert leak.text_hits(videos[:1, :5], lambda frame: [0]) == 100
+
+
+def test_text_is_counted_by_the_installed_network_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leak, "find_model", lambda: None)
+    assert leak.text_finder() is None
+    monkeypatch.setattr(leak, "find_model", lambda: Path("det.onnx"))
+    boxes = np.zeros((3, 4), np.float32)
+    monkeypatch.setattr(leak, "OcrDetector", lambda model: lambda frame, side: (boxes, np.ones(3)))
+    find_text = leak.text_finder()
+    assert find_text is not None
+    assert leak.text_hits(torch.zeros(2, 5, 3, 8, 8), find_text) == 300

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vidboot import masks
 from vidboot.config import Config
+from vidboot.corruption.ocr import OcrDetector, find_model
 from vidboot.data import cache
 from vidboot.data.cache import Entry, open_clip
 from vidboot.data.encode import to_uint8
@@ -31,6 +32,8 @@ LEAST_SHOTS = 4
 """Of fewer a scene could pass for a mark."""
 SAME_PLACE = 0.5
 """Marks whose boxes overlap by more than this (IoU) are one."""
+TEXT_SIDE = 192
+"""Short side at which frames are looked at for text: lines as large as subtitles are."""
 TEXT_FRAMES = 100
 """Frames in which text is looked for, at most."""
 
@@ -59,6 +62,15 @@ def templates(work: Path, config: Config) -> list[Template]:
         for box, shots in groups
         if len(shots) >= LEAST_SHOTS
     ]
+
+
+def text_finder() -> FindText | None:
+    """Return the text detector of [ocr], one line per box; None where it is not installed."""
+    model = find_model()
+    if model is None:
+        return None
+    detect = OcrDetector(model)
+    return lambda frame: list(detect(frame, TEXT_SIDE)[0])
 
 
 def text_hits(videos: Tensor, find_text: FindText) -> float:

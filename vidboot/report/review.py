@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vidboot.data.encode import check_writable, part_path
 from vidboot.decisions import SCHEMA
-from vidboot.masks import Box
+from vidboot.masks import Box, hides
 from vidboot.report.review_script import SCRIPT
 from vidboot.report.review_style import REVIEW_STYLE
 from vidboot.report.strips import Card, Still
@@ -131,12 +131,13 @@ def _card(number: int, card: Card) -> str:
     event = card.event
     stills = "".join(_still(card, still) for still in card.stills)
     seconds = f"{event.first_seconds:.2f}–{event.last_seconds:.2f} s"
+    now = "hides it already" if hides(event) else "hides nothing until accepted"
     return (
         f'<article class="card" id="c{number}" tabindex="-1" data-number="{number}" data-status="{event.status}">'
         f'<h2><span class="kind">{event.kind}</span> <span class="file">{escape(card.video)}</span></h2>'
         f'<p class="facts"><span>{seconds}</span><span>score {event.score:.2f}</span>'
         f"<span>{100 * card.area:.1f} % of the frame</span>"
-        '<b class="state"></b></p>'
+        f'<span class="undecided">{now}</span><b class="state"></b></p>'
         f'<div class="strip">{stills}</div>'
         '<div class="acts"><button data-do="accepted">Accept <kbd>a</kbd></button>'
         '<button data-do="rejected">Reject <kbd>r</kbd></button>'

@@ -39,6 +39,7 @@ dl div { display: flex; gap: 0.45rem; } dd { margin: 0; }
 .facts { grid-row: 2; margin: 0; display: flex; flex-wrap: wrap; gap: 0 1.1rem; color: var(--quiet);
   font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 .state { font-weight: 600; }
+.card:not([data-status="auto"]) .undecided { display: none; }
 [data-status="accepted"] .state, [data-status="edited"] .state { color: var(--yes); }
 [data-status="rejected"] .state { color: var(--no); }
 .card .acts { grid-row: 1 / span 2; grid-column: 2; align-self: center; }
