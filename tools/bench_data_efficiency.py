@@ -117,6 +117,7 @@ def learned(case: Case) -> list[dict[str, Any]]:
     learners, d = Learners(case.C, SIGMAS), len(case.C)
     D_views = case.compositions(SIGMAS)[GRAPH]
     direct = direct_training(learners)
+    n0 = worth(per_dimension(squared_error(D_views, case.C, SIGMAS), case), direct)
     prior = case.determined(case.overlap)
     mixes = [learners.mixed(prior, share) for share in learners.shares[::3].tolist()]
     rows = []
@@ -133,7 +134,8 @@ def learned(case: Case) -> list[dict[str, Any]]:
             ),
         }
         factors = {name: worth(value, direct) / n for name, value in J.items()}
-        rows.append({"n": n, "direct_J": direct(n), "J": J, "factor": factors, "gate": g.tolist()})
+        c = {name: factor - n0 / n for name, factor in factors.items()}  # n_eq = n0 + c n
+        rows.append({"n": n, "direct_J": direct(n), "J": J, "factor": factors, "c": c, "gate": g.tolist()})
     return rows
 
 
@@ -210,13 +212,12 @@ def picture(result: dict[str, Any]) -> str:
     shown = ("windows mean", CLIPS, "back-projection on windows mean", GRAPH, DETERMINED)
     labels = ("windows mean", "DiffCollage", "back-proj. on mean", "region graph", "views determine")
     density = [
-        Series(label, result["sigmas"], by_name[name]["J_density"], 1 + i)
+        Series(label, result["sigmas"], [1e3 * J for J in by_name[name]["J_density"]], 1 + i)
         for i, (name, label) in enumerate(zip(shown, labels, strict=True))
     ]
     hard = result["view_gate"]["scattered in space"]["excess"]
-    gate = [
-        Series(n, result["sigmas"], hard[n], i + 1) for i, n in enumerate(("clips", "back-projection", "view gate"))
-    ]
+    ends = ("clips", "back-projection", "view gate")
+    gate = [Series(n, result["sigmas"], [100 * e for e in hard[n]], i + 1) for i, n in enumerate(ends)]
     rows = result["learned"]
     ways = {"one ridge": "residual, one ridge", "gate per sigma": "residual, gate per sigma"}
     ways["real + samples"] = "full videos and endless samples of what the views determine"
@@ -224,8 +225,8 @@ def picture(result: dict[str, Any]) -> str:
     factor = [Series(k, n, [row["factor"][v] for row in rows], i + 1) for i, (k, v) in enumerate(ways.items())]
     J0 = [row["J0"] for row in result["unseen"]]
     plots = [
-        line_plot(density, sigma, Axis("J per unit of ln sigma, nats/dim", log=True)),
-        line_plot(gate, sigma, Axis("excess error, pooling not commuting", log=True)),
+        line_plot(density, sigma, Axis("J per ln sigma, millinats/dim", log=True, limits=(0.01, 30))),
+        line_plot(gate, sigma, Axis("excess error, %, scattered in space", log=True)),
         line_plot(factor, Axis("full videos n", log=True), Axis("n_eq / n", log=True)),
         line_plot(
             [Series("n0", J0, [row["n0"] for row in result["unseen"]], 1)],
@@ -254,7 +255,7 @@ def show(result: dict[str, Any]) -> None:
         print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
     print()
     for row in result["learned"]:
-        cells = [f"{name} {J:.4f} ({row['factor'][name]:.3g}x)" for name, J in row["J"].items()]
+        cells = [f"{name} {J:.4f} ({row['factor'][name]:.3g}x, c {row['c'][name]:.2f})" for name, J in row["J"].items()]
         print(f"n {row['n']}: direct {row['direct_J']:.4f}; " + "; ".join(cells))
     print()
     for name, row in result["view_gate"].items():
