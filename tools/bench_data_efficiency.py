@@ -188,8 +188,10 @@ def exact() -> dict[str, Any]:
     still, apart = waves(SIDE), scattered(SIDE)
     case = Case(covariance(FRAMES, still), FRAMES, SIDE)
     everything = wiener(case.determined(case.clip - 1), SIGMAS)
+    larger = 2 * SIDE  # pooling by 2 commutes with a stationary law of 4x4, not of 8x8
     cases = {
         "stationary": case,
+        "stationary, 8 frames of 8x8": Case(covariance(8, waves(larger)), 8, larger),
         "growing in time": Case(covariance(FRAMES, still, growth=4.0), FRAMES, SIDE),
         "scattered in space": Case(covariance(FRAMES, apart), FRAMES, SIDE),
         "scattered and growing": Case(covariance(FRAMES, apart, growth=4.0), FRAMES, SIDE),
