@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 # From the bottom up; a module may import what is further down, and what is in its own package.
 LAYERS = (
-    ("vidboot_kernels",),
+    ("vidboot_kernels", "boxes"),
     ("errors", "noise", "views", "masks"),
     ("denoiser", "decisions", "fill"),
     ("composition", "losses", "metrics"),

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from vidboot import masks
-from vidboot.masks import Box, Event, Mask
+from vidboot.boxes import Box
+from vidboot.masks import Event, Mask
 
 SHA = "a" * 64
 WHOLE = (0, 0, 12, 10)

@@ -24,6 +24,7 @@ from torch import Tensor
 from vidboot import config as configs
 from vidboot import masks, metrics, scan, synthetic
 from vidboot import train as training
+from vidboot.boxes import Box
 from vidboot.build import Model
 from vidboot.composition import whole
 from vidboot.config import Config
@@ -43,7 +44,7 @@ LEAST_LEAK = 0.05
 """Without masks at least this much above the control must leak, or the share says nothing."""
 
 
-def mark(frames: np.ndarray, kind: str, place: tuple[int, int], seed: int) -> tuple[np.ndarray, masks.Box]:
+def mark(frames: np.ndarray, kind: str, place: tuple[int, int], seed: int) -> tuple[np.ndarray, Box]:
     """Burn a logo at a place (x, y), or a line of text that is new in each clip at the foot, into every frame."""
     if kind == "subtitle":
         return synthetic.burn_subtitle(frames, seed, 0, len(frames))

@@ -13,7 +13,8 @@ from typing import Annotated, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vidboot.masks import TIME_TOLERANCE_SECONDS, Box, Event, Kind, Mask, Status
+from vidboot.boxes import Box, around, iou
+from vidboot.masks import TIME_TOLERANCE_SECONDS, Event, Kind, Mask, Status
 
 SCHEMA = 1
 FOUND = "~found"
@@ -92,10 +93,7 @@ def extent(mask: Mask, event: Event) -> Box:
     if event.box is not None:
         return event.box
     assert event.layer is not None
-    rows, columns = np.nonzero(mask.layers[event.layer])
-    if not len(rows):
-        return (0.0, 0.0, 0.0, 0.0)
-    return float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
+    return around(mask.layers[event.layer])
 
 
 def overlap(a: Seen, b: Seen) -> float:
@@ -104,20 +102,9 @@ def overlap(a: Seen, b: Seen) -> float:
         return 0.0
     # Both end frames belong to an event: one frame alone still has a duration.
     frame = 2 * TIME_TOLERANCE_SECONDS
-    in_time = _iou([(a.first_seconds, a.last_seconds + frame)], [(b.first_seconds, b.last_seconds + frame)])
-    in_space = _iou(_sides(a.box), _sides(b.box))
+    in_time = iou((a.first_seconds, 0, a.last_seconds + frame, 1), (b.first_seconds, 0, b.last_seconds + frame, 1))
+    in_space = iou(a.box, b.box)
     return in_time * in_space if min(in_time, in_space) > LEAST_OVERLAP else 0.0
-
-
-def _sides(box: Box) -> list[tuple[float, float]]:
-    return [(box[0], box[2]), (box[1], box[3])]
-
-
-def _iou(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]) -> float:
-    """Intersection over union of two boxes, given as a span per axis."""
-    both = np.prod([max(0.0, min(p[1], q[1]) - max(p[0], q[0])) for p, q in zip(a, b, strict=True)])
-    union = np.prod([q - p for p, q in a]) + np.prod([q - p for p, q in b]) - both
-    return float(both / union) if union > 0 else 0.0
 
 
 def merge(found: Mask, decided: Mask) -> Mask:
@@ -144,7 +131,7 @@ def merge(found: Mask, decided: Mask) -> Mask:
             event = event.model_copy(update={"id": _free(event.id, taken)})
         taken.add(event.id)
         parts.append((found, event))
-    return _gathered(found, parts)
+    return gathered(found, parts)
 
 
 def _seen(mask: Mask, event: Event) -> Seen:
@@ -168,7 +155,7 @@ def _free(name: str, taken: set[str]) -> str:
     return f"{name}.{number}"
 
 
-def _gathered(like: Mask, parts: Iterable[tuple[Mask, Event]]) -> Mask:
+def gathered(like: Mask, parts: Iterable[tuple[Mask, Event]]) -> Mask:
     """Build one mask of events from several, each layer kept once."""
     layers: list[np.ndarray] = []
     numbers: dict[bytes, int] = {}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vidboot import masks
+from vidboot.boxes import iou
 from vidboot.config import Config
 from vidboot.corruption.ocr import OcrDetector, find_model
 from vidboot.data import cache
@@ -52,7 +53,7 @@ def templates(work: Path, config: Config) -> list[Template]:
         frames = _frames(entry, event) if box else np.empty(0)
         if box is None or not len(frames):
             continue
-        group = next((g for g in groups if _iou(g[0], box) > SAME_PLACE), None)
+        group = next((g for g in groups if iou(g[0], box) > SAME_PLACE), None)
         if group is None:
             groups.append(group := (box, []))
         if len(group[1]) < SHOTS_PER_MARK:
@@ -113,10 +114,3 @@ def _frames(entry: Entry, event: Event) -> np.ndarray:
         return np.empty(0)
     at = shown[np.linspace(0, len(shown) - 1, min(FRAMES_PER_SHOT, len(shown))).round().astype(int)]
     return np.asarray(frames[at])
-
-
-def _iou(a: Box, b: Box) -> float:
-    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    both = max(0, across) * max(0, down)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return both / (sum(areas) - both)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidboot import masks
+from vidboot.boxes import Box, around
 from vidboot.corruption.found import Found
 from vidboot.data.records import FileRecord
-from vidboot.decisions import merge
+from vidboot.decisions import gathered, merge
+from vidboot.masks import Event, Mask
 
 
-def merged(file: FileRecord, found: Sequence[Found], before: masks.Mask | None, kinds: Sequence[str]) -> masks.Mask:
+def merged(file: FileRecord, found: Sequence[Found], before: Mask | None, kinds: Sequence[str]) -> Mask:
     """Return the new mask: what a person decided stays, and what was found again at the same place and time gives way.
 
     Args:
@@ -21,49 +22,35 @@ def merged(file: FileRecord, found: Sequence[Found], before: masks.Mask | None, 
         before: the mask there is.
         kinds: that were looked for; events of other kinds stay too.
     """
-    events: list[masks.Event] = []
+    fresh = _mask(file, found)
+    if before is None:
+        return fresh
+    others = [(before, event) for event in before.events if event.status == "auto" and event.kind not in kinds]
+    return merge(gathered(fresh, [*others, *((fresh, event) for event in fresh.events)]), before)
+
+
+def _mask(file: FileRecord, found: Sequence[Found]) -> Mask:
+    events: list[Event] = []
     layers: list[np.ndarray] = []
-
-    def add(event: masks.Event, layer: np.ndarray | None) -> None:
-        if layer is not None:
-            event = event.model_copy(update={"layer": len(layers)})
-            layers.append(layer)
-        events.append(event)
-
-    for event in before.events if before else ():
-        if event.status == "auto" and event.kind not in kinds:
-            assert before is not None
-            add(event, None if event.layer is None else before.layers[event.layer])
-    taken = {event.id for event in events}
-    for one in sorted(found, key=lambda one: (one.first_seconds, one.kind, _extent(one.box, one.layer))):
-        extent = _extent(one.box, one.layer)
-        name = _name(one, extent, taken)
-        taken.add(name)
-        new = masks.Event(
-            id=name,
+    placed = [(one, around(one.layer) if one.box is None and one.layer is not None else one.box) for one in found]
+    for one, box in sorted(placed, key=lambda pair: (pair[0].first_seconds, pair[0].kind, pair[1])):
+        assert box is not None
+        event = Event(
+            id=_name(one, box, {event.id for event in events}),
             kind=one.kind,
             first_seconds=round(one.first_seconds, 6),
             last_seconds=round(one.last_seconds, 6),
-            box=one.box if one.layer is None else (0, 0, 1, 1),
+            box=None if one.layer is not None else box,
+            layer=None if one.layer is None else len(layers),
             score=round(one.score, 3),
         )
-        if one.layer is not None:
-            new = new.model_copy(update={"box": None})
-        add(new, one.layer)
+        layers += [] if one.layer is None else [one.layer]
+        events.append(event)
     stacked = np.stack(layers) if layers else np.zeros((0, 0, 0), bool)
-    together = masks.Mask(file.sha256, file.width, file.height, tuple(events), stacked)
-    return merge(together, before) if before else together
+    return Mask(file.sha256, file.width, file.height, tuple(events), stacked)
 
 
-def _extent(box: masks.Box | None, layer: np.ndarray | None) -> masks.Box:
-    if layer is None:
-        assert box is not None
-        return box
-    rows, columns = np.flatnonzero(layer.any(1)), np.flatnonzero(layer.any(0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-
-
-def _name(one: Found, extent: masks.Box, taken: set[str]) -> str:
+def _name(one: Found, box: Box, taken: set[str]) -> str:
     """A name made of what the event is, so that the same event found again has the same one."""
-    name = f"{one.kind}-{one.first_seconds:.2f}-{round(extent[0])}-{round(extent[1])}"
+    name = f"{one.kind}-{one.first_seconds:.2f}-{round(box[0])}-{round(box[1])}"
     return next(n for k in range(len(taken) + 1) if (n := name if k == 0 else f"{name}-{k}") not in taken)

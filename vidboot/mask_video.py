@@ -73,10 +73,12 @@ def look(job: Job) -> Detected:
     small: list[np.ndarray] = []
     size = grid(job.width, job.height, limits.static.side)
 
-    def keep(index: int, picture: VideoFrame, upright: Callable[[np.ndarray], np.ndarray]) -> None:
+    shrink = _Shrink()
+
+    def keep(index: int, picture: VideoFrame, quarter_turns: int) -> None:
         if index in wanted:
-            luma.append(upright(_luma(picture)))
-            small.append(_shrunk(picture, upright, *size))
+            luma.append(np.rot90(_luma(picture), quarter_turns))
+            small.append(shrink(picture, quarter_turns, *size))
 
     changes = Changes()
     frames = _frames(job, keep)
@@ -151,16 +153,16 @@ def _work_size(job: Job) -> tuple[int, int]:
     return max(2, round(job.width * scale)), max(2, round(job.height * scale))
 
 
-def _frames(job: Job, sample: Callable[[int, VideoFrame, Callable[[np.ndarray], np.ndarray]], None]) -> Frames:
+def _frames(job: Job, keep: Callable[[int, VideoFrame, int], None]) -> Frames:
     width, height = _work_size(job)
     shrink = _Shrink()
     with Video(job.path) as video:
         for decoded in video.frames():
             if decoded.index >= len(job.pts_seconds):
                 return
-            turns = video.geometry(decoded.picture).quarter_turns
-            sample(decoded.index, decoded.picture, lambda a, turns=turns: np.rot90(a, turns))
-            yield float(job.pts_seconds[decoded.index]), shrink(decoded.picture, turns, width, height)
+            quarter_turns = video.geometry(decoded.picture).quarter_turns
+            keep(decoded.index, decoded.picture, quarter_turns)
+            yield float(job.pts_seconds[decoded.index]), shrink(decoded.picture, quarter_turns, width, height)
 
 
 class _Shrink:
@@ -169,17 +171,10 @@ class _Shrink:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    def __call__(self, picture: VideoFrame, turns: int, width: int, height: int) -> np.ndarray:
-        w, h = (height, width) if turns % 2 else (width, height)
+    def __call__(self, picture: VideoFrame, quarter_turns: int, width: int, height: int) -> np.ndarray:
+        w, h = (height, width) if quarter_turns % 2 else (width, height)
         small = self._reformatter.reformat(picture, w, h, "rgb24", interpolation=Interpolation.AREA, threads=1)
-        return np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))
-
-
-def _shrunk(picture: VideoFrame, upright: Callable[[np.ndarray], np.ndarray], width: int, height: int) -> np.ndarray:
-    turned = upright(np.zeros((1, 2))).shape[0] == 2
-    w, h = (height, width) if turned else (width, height)
-    small = VideoReformatter().reformat(picture, w, h, "rgb24", interpolation=Interpolation.AREA, threads=1)
-    return np.ascontiguousarray(upright(small.to_ndarray()))
+        return np.ascontiguousarray(np.rot90(small.to_ndarray(), quarter_turns))
 
 
 def _luma(picture: VideoFrame) -> np.ndarray:

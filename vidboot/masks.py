@@ -18,13 +18,14 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from vidboot.boxes import Box
+
 SCHEMA = 1
 # A timestamp written by one reader and compared by another may differ by a rounding of its time base.
 TIME_TOLERANCE_SECONDS = 1e-3
 SURE = 0.5
 """An event nobody has decided on hides its pixels from this score on; below it waits for a person."""
 
-Box = tuple[float, float, float, float]
 Spans = tuple[np.ndarray, np.ndarray]  # first and one-past-last source pixel of each cell
 Kind = Literal["subtitle", "mark", "bar", "frozen", "blank", "damaged", "other"]
 Status = Literal["auto", "accepted", "rejected", "edited"]

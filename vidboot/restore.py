@@ -1,7 +1,6 @@
 """Fill what the masks of a clip hide, with what the model makes of the rest of the clip.
 
-Only
-stretches of frames with something hidden are sampled, one after the other, so memory does not grow with the length.
+Only stretches of frames with something hidden are sampled, one after the other: memory does not grow with the length.
 """
 
 from __future__ import annotations
@@ -91,12 +90,7 @@ def restore(
     stride = max(1, round(clip.fps / config.fps))
     boxes = tiles(clip.width, clip.height, config.width, config.height)
     hidden = masks.visible(mask, clip.pts_seconds, (0, 0, clip.width, clip.height), 1, 1)[:, 0, 0] == 0
-    holes = [
-        _Hole(span, box)
-        for span in spans(hidden, clip.cuts, around=config.frames * stride)
-        for box in boxes
-        if not masks.visible(mask, clip.pts_seconds[slice(*span)], box, 1, 1).all()
-    ]
+    holes = _holes(clip, mask, spans(hidden, clip.cuts, around=config.frames * stride), boxes)
     total, done = filler.sweeps * stride * len(holes), 0
 
     def on_sweep() -> None:
@@ -104,15 +98,9 @@ def restore(
         done += 1
         progress(done, total, "sweeps over what is hidden")
 
-    times = None if clip.evenly_timed else TICKS
-    writer = VideoWriter(
-        out, clip.width, clip.height, clip.fps, pix_fmt="rgb24" if lossless else "yuv420p", ticks=times
-    )
-    with writer, tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f".{out.name}.") as folder:
+    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f".{out.name}.") as folder:
         restorer = _Restorer(filler, clip, mask, stride, Path(folder), on_sweep)
-        for first, frames in restorer.frames(holes):
-            at = clip.pts_seconds[first : first + len(frames)] - clip.pts_seconds[0]
-            writer.write(frames, at if times else None)
+        _write(out, clip, restorer.frames(holes), lossless=lossless)
     return {
         "video": str(out),
         "frames": len(clip.pts_seconds),
@@ -126,6 +114,26 @@ def restore(
         "enlarged_by": round((boxes[0][2] - boxes[0][0]) / config.width, 3),
         "sound": False,
     }
+
+
+def _holes(clip: Survey, mask: Mask, stretches: Sequence[Span], boxes: Sequence[Box]) -> list[_Hole]:
+    """The parts of the frame, stretch by stretch, in which anything is hidden."""
+    return [
+        _Hole(span, box)
+        for span in stretches
+        for box in boxes
+        if not masks.visible(mask, clip.pts_seconds[slice(*span)], box, 1, 1).all()
+    ]
+
+
+def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, lossless: bool) -> None:
+    """Write frames as they come, each part with the number of its first, at the clip's own times."""
+    ticks = None if clip.evenly_timed else TICKS
+    pix_fmt = "rgb24" if lossless else "yuv420p"
+    with VideoWriter(out, clip.width, clip.height, clip.fps, pix_fmt=pix_fmt, ticks=ticks) as writer:
+        for first, frames in parts:
+            at = clip.pts_seconds[first : first + len(frames)] - clip.pts_seconds[0]
+            writer.write(frames, at if ticks else None)
 
 
 def sentence(result: dict[str, Any]) -> str:

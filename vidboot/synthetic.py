@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from vidboot import masks
+from vidboot.boxes import Box
 
 SPECIES = ("red disc", "green square", "blue diamond", "yellow ring")
 COLOURS = np.array([[1, 0.2, 0.2], [0.2, 1, 0.3], [0.3, 0.5, 1], [1, 1, 0.2]], np.float32)
@@ -126,7 +127,7 @@ FONT = {
 GLYPH_HEIGHT, GLYPH_WIDTH = 5, 3
 
 
-def burn_subtitle(frames: np.ndarray, text_seed: int, first: int, last: int) -> tuple[np.ndarray, masks.Box]:
+def burn_subtitle(frames: np.ndarray, text_seed: int, first: int, last: int) -> tuple[np.ndarray, Box]:
     """Burn one line of white text with a dark outline into frames ``first`` .. ``last`` - 1, near the bottom.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,13 @@ def side_by_side(training: Training, *lines: Callable[[Training], None]) -> None
         with ThreadPoolExecutor(AT_ONCE) as pool:
             running = [pool.submit(line, training) for line in lines]
             try:
-                for ended in as_completed(running):
+                for ended in wait(running, return_when=FIRST_EXCEPTION).done:
                     ended.result()
-            except BaseException:  # whatever a line raised, or the Ctrl-C of a person: no line goes on alone
-                training.stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            finally:
+                # One failed, or a person interrupted: no other goes on alone.
+                if not all(line.done() for line in running):
+                    training.stop.set()
+                    pool.shutdown(wait=False, cancel_futures=True)
     finally:
         torch.set_num_threads(threads)
 

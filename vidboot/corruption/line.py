@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from vidboot.boxes import Box
 from vidboot.corruption.static import correlation, gradients
-from vidboot.masks import Box
 
 IntBox = tuple[int, int, int, int]
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidboot.corruption.found import Found, grow
+from vidboot.boxes import Box, grow
+from vidboot.corruption.found import Found
 from vidboot.corruption.line import Template
 from vidboot.corruption.thresholds import MovingThresholds
-from vidboot.masks import Box
 
 Past = Sequence[tuple[float, np.ndarray, bool]]  # seconds, grey, begins a shot
 

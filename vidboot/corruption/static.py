@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vidboot.boxes import area, around
 from vidboot.corruption.thresholds import StaticThresholds
 
 QUANTUM = 2  # Sobel levels per unit of the stored int8: 254 is strong whatever it is
@@ -128,7 +129,7 @@ def mark_in_one(sampled: Sampled, *, shots: int, thresholds: StaticThresholds) -
     moving = float((std > thresholds.surroundings_std).mean())
     sure = moving > thresholds.moving_share and (shots >= 2 or float(np.median(std)) > thresholds.strong_motion_std)
     least = thresholds.least_edge_pixels * max(height, width) // thresholds.side
-    marks = [pixels for pixels in regions(edge, least=least) if _box_area(pixels) <= 0.12 * width * height]
+    marks = [pixels for pixels in regions(edge, least=least) if area(around(pixels)) <= 0.12 * width * height]
     marks.sort(key=lambda pixels: -float(strength[pixels].sum()))
     return [(pixels, 0.6 if sure else 0.3) for pixels in marks[: thresholds.most_single]]
 
@@ -161,8 +162,3 @@ def fill(edge: np.ndarray) -> np.ndarray:
     small[0] = False
     filled = (closed > 0) | small[labels]
     return filled[reach:-reach, reach:-reach]
-
-
-def _box_area(pixels: np.ndarray) -> int:
-    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
-    return int((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1))

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vidboot.corruption.found import Found, Frames, grow, intersection, iou
-from vidboot.corruption.found import area as area_of
+from vidboot.boxes import Box, grow, intersection, iou
+from vidboot.boxes import area as area_of
+from vidboot.corruption.found import Found, Frames
 from vidboot.corruption.line import IntBox, Line, Template
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextDetector
-from vidboot.masks import Box
 
 MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame

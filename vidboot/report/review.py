@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from vidboot.boxes import Box
 from vidboot.data.encode import check_writable, part_path
 from vidboot.decisions import SCHEMA
-from vidboot.masks import Box, hides
+from vidboot.masks import hides
 from vidboot.report.review_script import SCRIPT
 from vidboot.report.review_style import REVIEW_STYLE
 from vidboot.report.strips import Card, Still

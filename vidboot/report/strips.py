@@ -11,13 +11,14 @@ import imageio.v3 as iio
 import numpy as np
 
 from vidboot import masks
+from vidboot.boxes import Box
 from vidboot.data import workers
 from vidboot.data.decode import Resizer, Video
 from vidboot.data.progress import Progress, silent
 from vidboot.data.records import FileRecord, read_files
 from vidboot.data.times import repair
 from vidboot.decisions import FOUND, extent
-from vidboot.masks import TIME_TOLERANCE_SECONDS, Box, Event, Mask
+from vidboot.masks import TIME_TOLERANCE_SECONDS, Event, Mask
 from vidboot.report.media import data_url, image_url
 
 LABELS = ("before", "on", "middle", "off", "after")
