@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 import vidboot.run
 from vidboot.denoiser import NetDenoiser
-from vidboot.fit import BANDS, Loss, NonFiniteLoss, Stage, StageConfig, Stopped, fit
-from vidboot.losses import Batch, view_loss
+from vidboot.fit import Loss, NonFiniteLoss, Stage, StageConfig, Stopped, fit
+from vidboot.losses import BANDS, Batch, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.optim import OptimConfig, Optimizer
 from vidboot.run import Run, load_tensors, save_tensors
@@ -61,7 +61,7 @@ def stage(*, loss: Callable[[nn.Module], Loss] | None = None, **config: Any) -> 
         model=net(),
         loss=loss or of_view,
         batch=batch,
-        held_out=lambda average: [float(sum(p.double().sum() for p in average.parameters()))] * len(BANDS),
+        held_out=lambda average: dict.fromkeys(BANDS, float(sum(p.double().sum() for p in average.parameters()))),
     )
 
 

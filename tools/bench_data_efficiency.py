@@ -31,6 +31,9 @@ from gaussian_case import (
     wiener,
 )
 from gaussian_learners import Learners
+from neural_case import Case as NeuralCase
+from neural_table import measure, table
+from neural_table import show as show_table
 from torch import Tensor
 
 from vidboot.report.plots import Axis, Series, line_plot
@@ -275,8 +278,17 @@ def main() -> int:
     one = cases.add_parser("exact", help="Gaussian videos: every error is a formula")
     one.add_argument("--json", action="store_true", help="print one JSON object")
     one.add_argument("--plot", type=Path, metavar="FILE", help="write the plots as one self-contained SVG")
+    other = cases.add_parser("neural", help="procedural videos: nets are trained; run it again to go on")
+    other.add_argument("--out", type=Path, required=True, help="folder for nets and cells")
+    other.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    other.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     began = time.perf_counter()
+    if args.case == "neural":
+        measure(NeuralCase(), args.out, args.seeds, lambda line: print(line, file=sys.stderr, flush=True))
+        result = table(args.out, args.seeds)
+        print(json.dumps(result)) if args.json else show_table(result)
+        return 0
     result = exact()
     result["seconds"] = time.perf_counter() - began
     if args.plot:

@@ -26,8 +26,7 @@ from vidboot import config as configs
 from vidboot import synthetic
 from vidboot.config import Config
 from vidboot.denoiser import NetDenoiser
-from vidboot.fit import BANDS
-from vidboot.losses import Batch, held_out_losses, view_loss
+from vidboot.losses import BANDS, Batch, held_out_losses, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.optim import Optimizer
 

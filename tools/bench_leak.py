@@ -29,9 +29,8 @@ from vidboot.build import Model
 from vidboot.composition import whole
 from vidboot.config import Config
 from vidboot.data.encode import save_tiny
-from vidboot.fit import BANDS
 from vidboot.generate import sample
-from vidboot.losses import Batch, held_out_losses
+from vidboot.losses import BANDS, Batch, held_out_losses
 from vidboot.masks import Event, Mask
 from vidboot.run import write_text
 

@@ -21,9 +21,8 @@ from vidboot.data import cache
 from vidboot.data.encode import to_uint8
 from vidboot.data.records import Shot
 from vidboot.errors import WorkFailed
-from vidboot.fit import BANDS
 from vidboot.generate import sample
-from vidboot.losses import Batch, held_out_losses
+from vidboot.losses import BANDS, Batch, held_out_losses
 from vidboot.report import write_report
 from vidboot.run import Run
 

@@ -6,7 +6,7 @@ import copy
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,9 +19,6 @@ from vidboot.losses import Batch
 from vidboot.noise import SigmaDensity
 from vidboot.optim import OptimConfig, Optimizer
 from vidboot.run import Run, load_tensors, save_tensors
-
-BANDS = (0.02, 0.05, 0.12, 0.3, 0.7, 1.6, 4.0, 10.0)
-"""Noise levels at which the held-out loss is measured."""
 
 
 class StageConfig(BaseModel):
@@ -65,8 +62,8 @@ class Stage:
     """Binds the loss to the model or to its average."""
     batch: Callable[[int], Batch]
     """The batch of a step: a pure function of the step."""
-    held_out: Callable[[nn.Module], Sequence[float]] | None = None
-    """Loss of the averaged model at each of ``BANDS``; None where nothing was held out."""
+    held_out: Callable[[nn.Module], Mapping[float, float]] | None = None
+    """Loss of the averaged model by noise level; None where nothing was held out."""
     sample: Callable[[nn.Module, int], Mapping[str, float]] | None = None
     """Leaves a picture of what the averaged model makes, given the step, and measures it."""
     seed: int = 0
@@ -197,8 +194,8 @@ def _measure(stage: Stage, average: nn.Module, step: int, clock: _Clock) -> dict
     row: dict[str, object] = {"stage": stage.name, "step": step, "steps": stage.config.steps, **clock.read(step)}
     if stage.held_out is not None:
         bands = stage.held_out(average)
-        row["held_out_loss"] = sum(bands) / len(bands)
-        row["held_out_bands"] = dict(zip(map(str, BANDS), bands, strict=True))
+        row["held_out_loss"] = sum(bands.values()) / len(bands)
+        row["held_out_bands"] = {str(sigma): loss for sigma, loss in bands.items()}
     if stage.sample is not None:
         row |= stage.sample(average, step)
     clock.pause_over()

@@ -11,6 +11,8 @@ from torch import Tensor
 from vidboot.denoiser import SIGMA_DATA, Denoiser
 from vidboot.noise import expand
 
+BANDS = (0.02, 0.05, 0.12, 0.3, 0.7, 1.6, 4.0, 10.0)
+"""Noise levels at which the held-out loss is measured."""
 MAX_WEIGHT = 16.0
 """Cap of the loss weight: a net that predicts x would otherwise spend itself on the last trace of noise."""
 

@@ -17,8 +17,8 @@ from vidboot.composition import Join, whole
 from vidboot.config import Config
 from vidboot.data.clips import Pool
 from vidboot.denoiser import Denoise, Denoiser, NetDenoiser
-from vidboot.fit import BANDS, Loss, Report, Stage, StageConfig, fit
-from vidboot.losses import Batch, held_out_losses, loss_weight, view_loss
+from vidboot.fit import Loss, Report, Stage, StageConfig, fit
+from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss
 from vidboot.metrics import Template, leak_score
 from vidboot.nets.residual import Residual
 from vidboot.noise import expand
@@ -53,8 +53,9 @@ class Training:
         measured = list(held_out.fixed(config.batch, most=HELD_OUT_CLIPS)) if held_out else []
         measured = [batch.to(device) for batch in measured]
 
-        def loss_on_held_out(net: nn.Module) -> list[float]:
-            return held_out_losses(_as_denoiser(net), measured, BANDS, seed=self.config.seed)
+        def loss_on_held_out(net: nn.Module) -> dict[float, float]:
+            losses = held_out_losses(_as_denoiser(net), measured, BANDS, seed=self.config.seed)
+            return dict(zip(BANDS, losses, strict=True))
 
         stage = Stage(
             name=name,

@@ -19,7 +19,7 @@ from vidboot.data.clips import Pool, mean_colour
 from vidboot.data.progress import Progress, silent
 from vidboot.fit import Report
 from vidboot.leak import templates
-from vidboot.nets.residual import Residual, smooth_gate
+from vidboot.nets.residual import Residual, gate_sums, smooth_gate
 from vidboot.run import Run, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
@@ -171,13 +171,7 @@ def cross_fit(training: Training, residual: Residual, unseen: Entries) -> Tensor
     sums = torch.zeros(2, len(knots()))
     for draw in range(CROSS_FIT_DRAWS):
         video = pool.batch(len(unseen), seed=seed, stage="cross-fit", step=draw).video.to(model.device)
-        for level, sigma in enumerate(knots().exp().tolist()):
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + draw * 1009 + level)
-            y = video + sigma * torch.randn(video.shape, generator=generator).to(video)
-            sigma_B = torch.full((len(video),), sigma, device=model.device)
-            D_y = D_views(y, sigma_B)
-            R = residual(y, D_y, sigma_B)
-            sums[:, level] += torch.stack([(R * (video - D_y)).sum(), (R * R).sum()]).cpu()
+        sums += gate_sums(residual, D_views, video, knots(), seed=seed * 1_000_003 + draw * 1009)
     return sums
 
 

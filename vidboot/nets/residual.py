@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from vidboot.denoiser import SIGMA_DATA, NetDenoiser
+from vidboot.denoiser import SIGMA_DATA, Denoise, NetDenoiser
 from vidboot.nets.factorized import FactorizedNet
 from vidboot.noise import expand
 
@@ -48,12 +50,8 @@ class Residual(nn.Module):
         return expand(g, y) * self(y, D_views, sigma)
 
     def g(self, sigma: Tensor) -> Tensor:
-        """How far R is trusted at a noise level, in [0, 1]: [B], linear in ln sigma between the knots, 0 above them."""
-        at = sigma.log().to(self.knots).contiguous()
-        right = torch.searchsorted(self.knots, at).clamp(1, len(self.knots) - 1)
-        low, high = self.knots[right - 1], self.knots[right]
-        part = ((at - low) / (high - low)).clamp(0, 1)
-        return torch.lerp(self.gate[right - 1], self.gate[right], part) * (at <= self.knots[-1])
+        """How far R is trusted at a noise level, in [0, 1]: [B]."""
+        return gate_at(sigma, self.knots, self.gate)
 
 
 def with_second_input(net: FactorizedNet, *, channels: int) -> FactorizedNet:
@@ -69,6 +67,48 @@ def with_second_input(net: FactorizedNet, *, channels: int) -> FactorizedNet:
     state["out.bias"] = torch.zeros_like(state["out.bias"])
     copy.load_state_dict(state)
     return copy
+
+
+def gate_at(sigma: Tensor, knots: Tensor, gate: Tensor) -> Tensor:
+    """Return g(sigma), linear in ln sigma between the knots, 0 above them: [B].
+
+    Args:
+        sigma: noise levels, [B].
+        knots: ln sigma at which g is set, rising, [K].
+        gate: g there, [K].
+    """
+    at = sigma.log().to(knots).contiguous()
+    right = torch.searchsorted(knots, at).clamp(1, len(knots) - 1)
+    low, high = knots[right - 1], knots[right]
+    part = ((at - low) / (high - low)).clamp(0, 1)
+    return torch.lerp(gate[right - 1], gate[right], part) * (at <= knots[-1])
+
+
+@torch.no_grad()
+def gate_sums(
+    residual: Callable[[Tensor, Tensor, Tensor], Tensor], D_views: Denoise, video: Tensor, knots: Tensor, *, seed: int
+) -> Tensor:
+    """Sum <R, x - D_views> and |R|² over videos that the residual has not seen.
+
+    Args:
+        residual: R(y, D_views, sigma).
+        D_views: the composition that it corrects.
+        video: x, [B, T, C, H, W].
+        knots: ln sigma of each noise level, [K].
+        seed: of the noise.
+
+    Returns:
+        [2, K], what ``smooth_gate`` takes.
+    """
+    sums = torch.zeros(2, len(knots))
+    for level, sigma in enumerate(knots.exp().tolist()):
+        generator = torch.Generator().manual_seed(seed + level)
+        y = video + sigma * torch.randn(video.shape, generator=generator).to(video)
+        sigma_B = torch.full((len(video),), sigma, device=video.device)
+        D_y = D_views(y, sigma_B)
+        R = residual(y, D_y, sigma_B)
+        sums[:, level] = torch.stack([(R * (video - D_y)).sum(), (R * R).sum()]).cpu()
+    return sums
 
 
 def smooth_gate(numerator: Tensor, denominator: Tensor, *, passes: int = 2) -> Tensor:

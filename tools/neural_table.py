@@ -1,0 +1,165 @@
+"""The neural table of bench_data_efficiency: each way's loss at each n, and how many direct videos that is worth."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from neural_case import SIGMAS, TEST_WORLD, Case, Learner, as_float, losses, videos
+from torch import Tensor
+
+from vidboot import metrics
+from vidboot.composition import whole
+from vidboot.denoiser import Denoise
+from vidboot.noise import Schedule
+from vidboot.run import write_text
+from vidboot.sampler import heun
+
+COMPOSITION, DIRECT, TUNED = "composition", "direct", "tuned clip net"
+RESIDUAL, BLEND = "residual", "tuned clip net, gated"
+WAYS: Mapping[str, Callable[[Learner, int], Denoise]] = {
+    DIRECT: lambda learner, n: learner.direct(n),
+    TUNED: lambda learner, n: learner.tuned(n),
+    "view gate": lambda learner, n: learner.gated_composition(n),
+    RESIDUAL: lambda learner, n: learner.residual(n, learner.gated_composition(n)),
+    BLEND: lambda learner, n: learner.blended(n, learner.gated_composition(n)),
+}
+"""What can be made of n full videos; ``COMPOSITION`` needs none."""
+VIDEOS = (2, 8, 32, 128, 512, 2048, 8192)
+RESAMPLES = 2000
+
+
+def cells() -> list[tuple[str, int]]:
+    """Each way and n, cheapest first."""
+    table = [(COMPOSITION, 0)]
+    for n in VIDEOS:
+        table += [(way, n) for way in WAYS]
+    return table
+
+
+def measure(case: Case, out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> None:
+    """Fill the table; what is there already is kept."""
+    test = as_float(videos(TEST_WORLD, 0, case.test, case))
+    for seed in seeds:
+        learner = Learner(case, out, seed)
+        for way, n in cells():
+            path = _cell(out, way, n, seed)
+            if path.is_file():
+                continue
+            began = time.process_time()
+            denoise = whole(learner.composition(n)) if way == COMPOSITION else WAYS[way](learner, n)
+            with torch.no_grad():
+                of_videos = losses(denoise, test, seed=seed)
+            cpu_seconds = time.process_time() - began
+            row = {"way": way, "n": n, "seed": seed, "cpu_seconds": cpu_seconds, "losses": of_videos.tolist()}
+            write_text(path, json.dumps(row))
+            say(f"seed {seed}: {way}, n = {n}: {of_videos.mean():.4f} ({cpu_seconds:.0f} CPU s)")
+        if not (path := out / f"memory-seed{seed}.json").is_file():
+            write_text(path, json.dumps(memory(learner, test)))
+
+
+def _cell(out: Path, way: str, n: int, seed: int) -> Path:
+    return out / f"{way.replace(' ', '-').replace(',', '')}-n{n}-seed{seed}.json"
+
+
+def memory(learner: Learner, test: Tensor) -> dict[str, float]:
+    """Do samples of the composition alone, with no full video at all, keep what they show?"""
+    case = learner.case
+    sigmas = Schedule(levels=18, sigma_max=100.0, sigma_min=0.05).sigmas()
+    noise = torch.randn(test.shape, generator=torch.Generator().manual_seed(learner.seed))
+    with torch.no_grad():
+        made = heun(whole(learner.composition(0)), learner.mean.view(-1, 1, 1) + sigmas[0].item() * noise, sigmas)
+    lag = 3 * case.frames // 4
+    features = {name: metrics.colour_features(x) for name, x in (("made", made), ("real", test))}
+    over = {
+        "motion": metrics.motion_energy,
+        "spread": metrics.spread,
+        "detail": lambda x: metrics.high_band_energy(x, case.factor),
+    }
+    return {
+        "lag_correlation": metrics.lag_correlation(features["made"], lag),
+        "lag_correlation_real": metrics.lag_correlation(features["real"], lag),
+        **{name: measure(made) / measure(test) for name, measure in over.items()},
+    }
+
+
+def worth(loss: float, direct: Mapping[int, float]) -> float:
+    """Full videos at which direct training has this loss: linear in ln n between what was measured.
+
+    A loss beyond what was measured gives the nearest n that was: a bound.
+
+    Args:
+        loss: to be reached.
+        direct: n -> loss; taken as falling, what a larger n did worse counts as no better.
+    """
+    n = sorted(direct)
+    falling = np.minimum.accumulate([direct[k] for k in n])
+    return float(np.exp(np.interp(-loss, -falling, np.log(n))))
+
+
+def table(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
+    """Read the cells and say what each way is worth, with 90 % intervals over seeds and test videos, in pairs."""
+    of = {
+        (way, n): torch.tensor([json.loads(_cell(out, way, n, seed).read_text())["losses"] for seed in seeds])
+        for way, n in cells()
+    }  # [seeds, videos, S]
+    values = {key: cell.mean(2).double().numpy() for key, cell in of.items()}
+    rng = np.random.default_rng(0)
+    some = next(iter(values.values()))
+    draws = [tuple(rng.integers(size, size=size) for size in some.shape[:2]) for _ in range(RESAMPLES)]
+    resampled = [_worths({key: x[np.ix_(*draw)].mean() for key, x in values.items()}) for draw in draws]
+    means = {key: float(x.mean()) for key, x in values.items()}
+    point = _worths(means)
+    intervals = {key: np.quantile([one[key] for one in resampled], (0.05, 0.95)).tolist() for key in point}
+    rows = [
+        {
+            "way": way,
+            "n": n,
+            "loss": means[way, n],
+            "bands": {name: of[way, n][:, :, inside].mean().item() for name, inside in _bands().items()},
+            **{key: {"value": point[at], "interval": intervals[at]} for key in KEYS if (at := (way, n, key)) in point},
+        }
+        for way, n in cells()
+    ]  # fmt: skip
+    memories = [json.loads((out / f"memory-seed{seed}.json").read_text()) for seed in seeds]
+    return {"seeds": list(seeds), "rows": rows, "memory": memories}
+
+
+KEYS = ("n_eq", "c", "factor", "over_tuned")
+
+
+def _bands() -> dict[str, Tensor]:
+    return {"low": SIGMAS <= 0.2, "mid": (SIGMAS > 0.2) & (SIGMAS <= 1.3), "high": SIGMAS > 1.3}
+
+
+def _worths(loss: Mapping[tuple[str, int], float]) -> dict[tuple[str, int, str], float]:
+    """n_eq of each cell; c = (n_eq − n0) / n; n_eq over n, and over that of the tuned clip net."""
+    direct = {n: loss[DIRECT, n] for n in VIDEOS}
+    n0 = worth(loss[COMPOSITION, 0], direct)
+    result = {(COMPOSITION, 0, "n_eq"): n0}
+    for way, n in cells():
+        if way in (COMPOSITION, DIRECT):
+            continue
+        n_eq = worth(loss[way, n], direct)
+        over_tuned = n_eq / worth(loss[TUNED, n], direct)
+        worths = (n_eq, (n_eq - n0) / n, n_eq / n, over_tuned)
+        result |= {(way, n, key): value for key, value in zip(KEYS, worths, strict=True)}
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the table for a person."""
+    print(f"{len(result['seeds'])} seeds; 90 % intervals over seeds and test videos")
+    print(f"{'way':24} {'n':>5} {'loss':>7} {'low':>7} {'mid':>7} {'high':>7}  {', '.join(KEYS)}")
+    for row in result["rows"]:
+        losses_ = " ".join(f"{x:7.4f}" for x in (row["loss"], *row["bands"].values()))
+        of = [row[key] for key in KEYS if key in row]
+        worths = [f"{x['value']:.3g} [{x['interval'][0]:.3g}, {x['interval'][1]:.3g}]" for x in of]
+        print(f"{row['way']:24} {row['n']:5} {losses_}  {'  '.join(worths)}")
+    for seed, one in zip(result["seeds"], result["memory"], strict=True):
+        print(f"seed {seed}, samples without any full video: " + "  ".join(f"{k} {v:.3f}" for k, v in one.items()))
