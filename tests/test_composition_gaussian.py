@@ -7,13 +7,14 @@ from functools import cache
 
 import pytest
 import torch
+from gaussian import gaussian, matrix
 from torch import Tensor
 
 from vidboot.composition import Stream, counted, joined, plain_sum, tapered, whole, windowed
-from vidboot.denoiser import Denoise
 from vidboot.views import BandView, LowRes
 
 FRAMES, SIDE = 16, 4
+SHAPE = (FRAMES, 1, SIDE, SIDE)
 
 
 @cache
@@ -40,27 +41,9 @@ def covariance(*, stationary: bool) -> Tensor:
     return torch.einsum("k,kpq,kst->sptq", S, F, R).reshape(FRAMES * SIDE**2, -1)
 
 
-def gaussian(C: Tensor) -> Denoise:
-    """The exact denoiser of a Gaussian video, or, as it is stationary in time, of any shorter clip of it."""
-
-    def denoise(y: Tensor, sigma: Tensor) -> Tensor:
-        n = y[0].numel()
-        noisy = C[:n, :n] + sigma[0].double() ** 2 * torch.eye(n, dtype=C.dtype)
-        return (y.flatten(1) @ torch.linalg.solve(noisy, C[:n, :n])).view_as(y)
-
-    return denoise
-
-
-def matrix(denoise: Denoise, sigma: float) -> Tensor:
-    """A linear denoiser as a matrix, found by denoising every basis vector."""
-    n = FRAMES * SIDE**2
-    basis = torch.eye(n, dtype=torch.float64).view(n, FRAMES, 1, SIDE, SIDE)
-    return denoise(basis, torch.full((n,), sigma, dtype=torch.float64)).flatten(1).T
-
-
 def compositions(*, stationary: bool) -> dict[str, Stream]:
     C, view = covariance(stationary=stationary), LowRes(2)
-    A = matrix(lambda y, sigma: view.restrict(y), 1.0)
+    A = matrix(lambda y, sigma: view.restrict(y), 1.0, SHAPE)
     clips = windowed(gaussian(C), counted(4, 2))
     low = windowed(gaussian(A @ C @ A.T), tapered(FRAMES, 8))
     low_clips = windowed(gaussian(A @ C @ A.T), counted(4, 2))
@@ -83,20 +66,20 @@ def excess(stream: Stream, sigma: float, *, stationary: bool) -> float:
     C = covariance(stationary=stationary)
     noisy = C + sigma**2 * torch.eye(len(C), dtype=C.dtype)
     best = torch.linalg.solve(noisy, C).T
-    miss = matrix(whole(stream), sigma) - best
+    miss = matrix(whole(stream), sigma, SHAPE) - best
     return ((miss @ noisy @ miss.T).trace() / (C - best @ C).trace()).item()
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.35, 1.0, 3.0])
 def test_back_projection_is_the_region_graph_where_pooling_commutes_with_the_covariance(sigma: float) -> None:
     by_name = compositions(stationary=True)
-    W, regions = (matrix(whole(by_name[name]), sigma) for name in ("back-projection", "region graph"))
+    W, regions = (matrix(whole(by_name[name]), sigma, SHAPE) for name in ("back-projection", "region graph"))
     assert (W - regions).norm() <= 1e-10 * regions.norm()
 
 
 def test_back_projection_is_not_the_region_graph_elsewhere() -> None:
     by_name = compositions(stationary=False)
-    W, regions = (matrix(whole(by_name[name]), 1.0) for name in ("back-projection", "region graph"))
+    W, regions = (matrix(whole(by_name[name]), 1.0, SHAPE) for name in ("back-projection", "region graph"))
     assert (W - regions).norm() > 1e-3 * regions.norm()
 
 

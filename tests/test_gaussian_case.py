@@ -1,41 +1,25 @@
 """The exact case of the data-efficiency instrument: its matrices are what the product computes, its formulas exact."""
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
+import bench_data_efficiency as bench
+import gaussian_case as case
+import gaussian_learners as learners
 import pytest
 import torch
+from gaussian import gaussian, matrix
 from torch import Tensor
 
 from vidboot.composition import Plan, Stream, counted, joined, only_band, plain_sum, tapered, whole, windowed
-from vidboot.denoiser import Denoise
 from vidboot.sampler import heun
 from vidboot.views import LowRes
 
-TOOLS = Path(__file__).parent.parent / "tools"
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-case = tool("gaussian_case")
-learners = tool("gaussian_learners")
-bench = tool("bench_data_efficiency")
 FRAMES, SIDE = 8, 4
 D = FRAMES * SIDE**2
+SHAPE = (FRAMES, 1, SIDE, SIDE)
 EYE = torch.eye(D, dtype=torch.float64)
 SIGMAS = case.levels(0.05, 20, 5)
 
 
-def law(*, growth: float = 1.0, scattered: bool = False) -> ModuleType:
+def law(*, growth: float = 1.0, scattered: bool = False) -> case.Case:
     basis = case.scattered(SIDE) if scattered else case.waves(SIDE)
     return case.Case(case.covariance(FRAMES, basis, growth=growth), FRAMES, SIDE)
 
@@ -43,22 +27,6 @@ def law(*, growth: float = 1.0, scattered: bool = False) -> ModuleType:
 LAWS = pytest.mark.parametrize(
     "one", [law(), law(scattered=True), law(growth=4.0)], ids=["stationary", "scattered in space", "growing in time"]
 )
-
-
-def gaussian(C: Tensor) -> Denoise:
-    """The exact denoiser of a Gaussian video, or of any shorter clip of it where it is stationary in time."""
-
-    def denoise(y: Tensor, sigma: Tensor) -> Tensor:
-        n = y[0].numel()
-        noisy = C[:n, :n] + sigma[0].double() ** 2 * torch.eye(n, dtype=C.dtype)
-        return (y.flatten(1) @ torch.linalg.solve(noisy, C[:n, :n])).view_as(y)
-
-    return denoise
-
-
-def matrix(denoise: Denoise, sigma: float) -> Tensor:
-    basis = torch.eye(D, dtype=torch.float64).view(D, FRAMES, 1, SIDE, SIDE)
-    return denoise(basis, torch.full((D,), sigma, dtype=torch.float64)).flatten(1).T
 
 
 @pytest.mark.parametrize("scattered", [False, True])
@@ -80,11 +48,11 @@ def test_the_matrices_are_what_the_product_composes(scattered: bool) -> None:
     by_name = one.compositions(SIGMAS)
     for name, stream in product.items():
         for W, sigma in zip(by_name[name], SIGMAS.tolist(), strict=True):
-            torch.testing.assert_close(W, matrix(whole(stream), sigma), atol=1e-10, rtol=1e-9)
+            torch.testing.assert_close(W, matrix(whole(stream), sigma, SHAPE), atol=1e-10, rtol=1e-9)
 
 
 @LAWS
-def test_the_exact_score_has_no_error_and_its_law_no_distance(one: ModuleType) -> None:
+def test_the_exact_score_has_no_error_and_its_law_no_distance(one: case.Case) -> None:
     W = torch.stack([torch.linalg.solve(one.C + s**2 * EYE, one.C) for s in SIGMAS])
     assert case.fisher(case.squared_error(W, one.C, SIGMAS), SIGMAS, D).abs() < 1e-20
     assert abs(case.wasserstein(one.C, one.C)) < 1e-9
@@ -110,13 +78,13 @@ def test_the_flow_is_what_the_sampler_does() -> None:
     C, levels = law().C, case.levels(60, 0.03, 6)
     noise = torch.eye(D, dtype=torch.float64).view(D, FRAMES, 1, SIDE, SIDE)
     video = heun(gaussian(C), levels[0] * noise, torch.cat([levels, torch.zeros(1)]))
-    last = matrix(gaussian(C), levels[-1].item())  # the sampler ends on D_y, the matrices on y
+    last = matrix(gaussian(C), levels[-1].item(), SHAPE)  # the sampler ends on D_y, the matrices on y
     made = last @ case.sampled(case.wiener(C, levels), levels) @ last
     torch.testing.assert_close(video.flatten(1).T @ video.flatten(1), made, atol=1e-6, rtol=1e-6)
 
 
 @LAWS
-def test_what_the_views_determine_agrees_with_them_and_knows_no_more(one: ModuleType) -> None:
+def test_what_the_views_determine_agrees_with_them_and_knows_no_more(one: case.Case) -> None:
     determined = one.determined(2)
     part = slice(2 * SIDE**2, 6 * SIDE**2)  # a clip
     torch.testing.assert_close(determined[part, part], one.C[part, part], atol=1e-7, rtol=0)

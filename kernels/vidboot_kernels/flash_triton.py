@@ -20,8 +20,8 @@ from vidboot_kernels.tiles_triton import (
     empty_like_caller,
     in_units,
     operand,
-    require_device,
-    require_shape,
+    require,
+    sight,
 )
 
 Kernel = Literal["forward", "dq", "dkdv"]
@@ -77,14 +77,11 @@ def attention(
     Raises:
         ValueError: the tensors are not on a CUDA device, or of a shape or precision that the kernel does not compute.
     """
-    require_device(q)
-    require_shape(q, k, v)
+    require(q, k, v)
     L = q.shape[2]
     order = None if key_mask is None else Order.of(key_mask)
     q, k = norm_rotate(q, rotary, None), norm_rotate(k, rotary, order)
-    # A query sees from `behind` back to `ahead` on.
-    behind = L if window is None else min(window, L)
-    ahead = 0 if causal else behind
+    behind, ahead = sight(L, window=window, causal=causal)
     position = None
     if order is not None:
         v = move(v, order)

@@ -25,8 +25,8 @@ from vidboot_kernels.tiles_triton import (
     in_units,
     operand,
     prepared_angles,
-    require_device,
-    require_shape,
+    require,
+    sight,
 )
 
 
@@ -57,15 +57,12 @@ def attention(
     Raises:
         ValueError: the tensors are not on a CUDA device, or of a shape or precision that the kernel does not compute.
     """
-    require_device(q)
-    require_shape(q, k, v)
+    require(q, k, v)
     L, E = q.shape[2], q.shape[4]
     if longest(E) < L:
         raise ValueError(f"packed attention goes along at most {longest(E)} where {E = }, not {L}")
     cos, sin = rotary or (None, None)
-    # A query sees from `behind` back to `ahead` on.
-    behind = L if window is None else min(window, L)
-    return packed_attention(q, k, v, key_mask, cos, sin, behind, 0 if causal else behind)
+    return packed_attention(q, k, v, key_mask, cos, sin, *sight(L, window=window, causal=causal))
 
 
 def bytes_moved(q: Tensor, *, backward: bool = False) -> int:

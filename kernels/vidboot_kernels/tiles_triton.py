@@ -42,33 +42,18 @@ class Launch(NamedTuple):
             self.kernel[(self.programs,)](**self.arguments, num_warps=self.warps, num_stages=self.stages)
 
 
-def require_device(x: Tensor) -> None:
-    """Refuse tensors that no kernel can run on.
-
-    Raises:
-        ValueError: ``x`` is not on a CUDA device, and this is not the interpreter.
-    """
-    if x.device.type != "cuda" and not INTERPRETED:
-        raise ValueError(
-            f"attention backend 'triton' needs tensors on a CUDA device, these are on {x.device.type!r} "
-            "(in a process with TRITON_INTERPRET=1 it is interpreted, to be tested)"
-        )
-
-
-def arch_of(x: Tensor) -> int:
-    """Return 90 for a GPU of compute capability 9.0; 0 without one."""
-    if x.device.type != "cuda":
-        return 0
-    major, minor = torch.cuda.get_device_capability(x.device)
-    return 10 * major + minor
-
-
-def require_shape(q: Tensor, k: Tensor, v: Tensor) -> None:
+def require(q: Tensor, k: Tensor, v: Tensor) -> None:
     """Refuse what the kernels do not compute.
 
     Raises:
-        ValueError: shapes or precisions differ, the precision is not one of three, or E is no multiple of 8 up to 128.
+        ValueError: not on a CUDA device, and this is not the interpreter; shapes or precisions differ, the precision is
+            not one of three, or E is no multiple of 8 up to 128.
     """
+    if q.device.type != "cuda" and not INTERPRETED:
+        raise ValueError(
+            f"attention backend 'triton' needs tensors on a CUDA device, these are on {q.device.type!r} "
+            "(in a process with TRITON_INTERPRET=1 it is interpreted, to be tested)"
+        )
     E = q.shape[-1]
     if not q.shape == k.shape == v.shape:
         raise ValueError(f"q, k and v differ in shape: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}")
@@ -79,6 +64,20 @@ def require_shape(q: Tensor, k: Tensor, v: Tensor) -> None:
         )
     if E % ALIGNED or not 0 < E <= 128:
         raise ValueError(f"attention backend 'triton' takes heads whose width is a multiple of 8 up to 128, not {E}")
+
+
+def sight(L: int, *, window: int | None, causal: bool) -> tuple[int, int]:
+    """Return how many places back and how many ahead a query sees."""
+    behind = L if window is None else min(window, L)
+    return behind, 0 if causal else behind
+
+
+def arch_of(x: Tensor) -> int:
+    """Return 90 for a GPU of compute capability 9.0; 0 without one."""
+    if x.device.type != "cuda":
+        return 0
+    major, minor = torch.cuda.get_device_capability(x.device)
+    return 10 * major + minor
 
 
 def operand(dtype: torch.dtype) -> tl.dtype:

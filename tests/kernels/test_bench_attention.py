@@ -1,29 +1,16 @@
 """The benchmark of a GPU, where there is none: it refuses, and its dry run goes through."""
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
+import bench_attention as bench
 import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_attention", ROOT / "tools" / "bench_attention.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_without_a_gpu_it_refuses(
-    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_gpu_it_refuses(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["bench_attention.py", "--all"])
     assert bench.main() == 2
@@ -31,7 +18,7 @@ def test_without_a_gpu_it_refuses(
 
 
 def test_a_dry_run_measures_small_shapes_and_keeps_nothing(
-    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["bench_attention.py", "--dry-run"])
@@ -44,6 +31,6 @@ def test_a_dry_run_measures_small_shapes_and_keeps_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_readme_has_a_row_for_each_shape(bench: ModuleType) -> None:
+def test_the_readme_has_a_row_for_each_shape() -> None:
     readme = (ROOT / "kernels" / "README.md").read_text()
     assert all(f"| {shape} | {name} |" in readme for shape in bench.SHAPES for name in ("forward", "both"))
