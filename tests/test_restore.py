@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from sounds import packets, with_tone
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -185,6 +187,33 @@ def test_what_memory_fills_is_what_the_file_gets(run: Path, tmp_path: Path) -> N
     # The stretch that is sampled is the whole clip: all of it is near what is hidden.
     levels = (expected.permute(0, 2, 3, 1).numpy() + 1) * 127.5
     np.testing.assert_allclose(after, levels, atol=0.51)
+
+
+def test_masks_of_a_folder_are_found_for_a_clip_of_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    clip(films)
+    (films / "masks").rename(tmp_path / "masks")
+    (tmp_path / "films.vidboot").mkdir()
+    (tmp_path / "masks").rename(tmp_path / "films.vidboot" / "masks")
+    monkeypatch.chdir(tmp_path)
+    result = vidboot(run, "--video", "films/clip.mp4", "--out", "out.mp4", "--steps", 3)
+    assert result.exit_code == 0, result.output
+    assert "filled 10 of 30 frames" in result.stdout
+
+
+def test_the_clips_sound_comes_along_in_time(run: Path, tmp_path: Path) -> None:
+    path, _ = clip(tmp_path)
+    assert json.loads(call(run, tmp_path).stdout)["sound"] is False
+    with_tone(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    mask = masks.load(next((tmp_path / "masks").glob("*.json")))
+    masks.save(tmp_path / "masks" / f"{sha256}.json", replace(mask, sha256=sha256))
+    assert json.loads(call(run, tmp_path).stdout)["sound"] is True
+    assert packets(tmp_path / "out.mp4") == packets(path)
+    assert len(decoded(tmp_path / "out.mp4")[0]) == 30
 
 
 def test_wrong_calls_are_one_sentence_and_write_nothing(run: Path, tmp_path: Path) -> None:

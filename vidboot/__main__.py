@@ -36,6 +36,12 @@ def work_folder(videos: Path, work: Path | None) -> Path:
     return work or Path.cwd() / f"{videos.resolve().name}.vidboot"
 
 
+def work_folder_of_file(video: Path, work: Path | None) -> Path:
+    """Return the working folder of one video: its own, or, where it has none, that of the folder it lies in."""
+    own = work_folder(video, work)
+    return own if work or own.is_dir() else work_folder(video.resolve().parent, None)
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """Turn what a person can mend into one sentence and an exit code: 2 the call was wrong, 1 the work failed."""
@@ -241,7 +247,7 @@ def evaluate(
 def restore(
     run: RunPath,
     video: Annotated[Path, typer.Option(help="The clip; never written to.")],
-    out: Annotated[Path, typer.Option(help="The mp4 file to write; it has no sound.")],
+    out: Annotated[Path, typer.Option(help="The mp4 file to write.")],
     masks: Annotated[Path | None, typer.Option(help="Folder of mask files; default WORK/masks.")] = None,
     lossless: Annotated[bool, typer.Option(help="Keep every pixel exactly (H.264 in RGB; not every player).")] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same fill.")] = 0,
@@ -262,7 +268,7 @@ def restore(
             run,
             video,
             out,
-            masks_folder=masks or work_folder(video, work) / "masks",
+            masks_folder=masks or work_folder_of_file(video, work) / "masks",
             lossless=lossless,
             seed=seed,
             steps=steps,

@@ -19,6 +19,7 @@ from vidboot import masks
 from vidboot.build import Model, Policy
 from vidboot.data.encode import VideoWriter, check_writable
 from vidboot.data.progress import Progress, silent
+from vidboot.data.sound import add_sound
 from vidboot.data.survey import Survey, pictures, survey
 from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
 from vidboot.generate import Disk
@@ -61,7 +62,7 @@ def restore(
     Args:
         run_path: a trained run.
         video: the clip.
-        out: the mp4 file to write; without sound.
+        out: the mp4 file to write, with the clip's sound where mp4 can hold it.
         masks_folder: with the clip's mask, SHA256.json.
         lossless: store the very pixels (H.264 in RGB, which not every player shows).
         seed: the same seed gives the same fill.
@@ -101,6 +102,7 @@ def restore(
     with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f".{out.name}.") as folder:
         restorer = _Restorer(filler, clip, mask, stride, Path(folder), on_sweep)
         _write(out, clip, restorer.frames(holes), lossless=lossless)
+    sound = add_sound(out, video, start_seconds=float(clip.pts_seconds[0]))
     return {
         "video": str(out),
         "frames": len(clip.pts_seconds),
@@ -112,7 +114,7 @@ def restore(
         "lossless": lossless,
         "filled_at": f"{config.width}x{config.height}",
         "enlarged_by": round((boxes[0][2] - boxes[0][0]) / config.width, 3),
-        "sound": False,
+        "sound": sound,
     }
 
 
@@ -140,7 +142,8 @@ def sentence(result: dict[str, Any]) -> str:
     """Return the result as a person reads it."""
     enlarged = result["enlarged_by"]
     how = f", filled at {result['filled_at']} and the fill enlarged {enlarged:g} times" if enlarged > 1 else ""
-    return f"filled {result['filled_frames']} of {result['frames']} frames{how}: {result['video']}, without sound"
+    sound = "with its sound" if result["sound"] else "without sound"
+    return f"filled {result['filled_frames']} of {result['frames']} frames{how}: {result['video']}, {sound}"
 
 
 def _mask_of(clip: Survey, folder: Path) -> Mask:
