@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -48,8 +48,7 @@ FEW_STEPS, EACH = 100, 60
 CHECKS = 8
 """Times that the loss of left-out videos is measured in a training whose length is to be chosen."""
 MANY = 2048
-"""From so many full videos on, most of what may be spent goes to them, and no training is cut short: it sees each video
-too seldom to overfit."""
+"""From so many full videos on no training is cut short: it sees each too seldom to overfit."""
 
 
 Correction = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -77,19 +76,24 @@ class Case:
     """Partial videos: half of them short clips, half low-res."""
     test: int = 96
     """Full videos to measure on."""
-    budgets: tuple[Budget, Budget] = (Budget(views=1000, tuning=300), Budget(views=300, tuning=1500))
-    """Where there are few full videos, and where there are ``MANY``."""
+    budgets: Mapping[int, Budget] = field(
+        default_factory=lambda: {
+            0: Budget(views=1000, tuning=300),
+            MANY: Budget(views=300, tuning=1500),
+        }
+    )
+    """From which n on what is spent on what: the more full videos, the more on them."""
     batch: int = 16
     """Full videos per step; as many low-res ones, twice as many clips."""
     width: int = 96
 
     def budget(self, n: int) -> Budget:
-        return self.budgets[n >= MANY]
+        return self.budgets[max(least for least in self.budgets if least <= n)]
 
     @property
     def direct_steps(self) -> int:
         """Steps of direct training for the tokens of the dearer budget."""
-        return max(self.view_steps_as_direct(budget) + budget.tuning for budget in self.budgets)
+        return max(self.view_steps_as_direct(budget) + budget.tuning for budget in self.budgets.values())
 
     def view_steps_as_direct(self, budget: Budget) -> int:
         """Steps of direct training that cost as many tokens as both views of a budget."""
@@ -226,8 +230,21 @@ class Learner:
 
     def direct(self, n: int) -> Denoise:
         """From nothing, on the full videos alone."""
-        make, most = partial(self.net, self.case.side // 2, 3), min(self.case.direct_steps, FEW_STEPS + EACH * n)
-        return at_frame_rate(self.stopped(f"direct-n{n}", make, n, most), FPS)  # type: ignore[arg-type]
+        return at_frame_rate(self.stopped(f"direct-n{n}", self._fresh, n, self._direct_steps(n)), FPS)  # type: ignore[arg-type]
+
+    def direct_blended(self, n: int, D_views: Denoise) -> Denoise:
+        """D_views + g(sigma) (D_direct − D_views), g by the net that told how long to train, on what it never saw."""
+        shorter = self.tried(f"direct-n{n}", self._fresh, n, self._direct_steps(n))
+        unseen = as_float(self.full(n)[: self.left_out(n)])[:MOST_MEASURED]
+        R = _toward(at_frame_rate(shorter, FPS))  # type: ignore[arg-type]
+        sums = gate_sums(R, D_views, unseen, knots(), seed=self.seed)
+        return _corrected(D_views, _toward(self.direct(n)), smooth_gate(*sums))
+
+    def _direct_steps(self, n: int) -> int:
+        return min(self.case.direct_steps, FEW_STEPS + EACH * n)
+
+    def _fresh(self) -> NetDenoiser:
+        return self.net(self.case.side // 2, 3)
 
     def tuned(self, n: int) -> Denoise:
         """The clip net, trained on at the full length."""
@@ -280,8 +297,17 @@ class Learner:
         """The length, of up to ``most`` steps, at which a training on three quarters of the n is best on the others."""
         if n >= MANY:
             return most
-        frames = self.full(n)
-        left_out = max(1, n // 4)
+        self.tried(name, make, n, most, lr=lr)
+        rows = [row for row in self.run.metrics() if row["stage"] == f"{name}-choice"]
+        return min(rows, key=lambda row: row["held_out_loss"])["step"]
+
+    def left_out(self, n: int) -> int:
+        """How many of the n, the first, tell how long to train."""
+        return max(1, n // 4)
+
+    def tried(self, name: str, make: Callable[[], NetDenoiser], n: int, most: int, *, lr: float = 1.0) -> nn.Module:
+        """Train on the others for ``most`` steps, measuring those left out on the way."""
+        frames, left_out = self.full(n), self.left_out(n)
         x = as_float(frames[:left_out])[:MOST_MEASURED]
 
         def held_out(net: nn.Module) -> dict[float, float]:
@@ -289,10 +315,7 @@ class Learner:
                 by_level = losses(at_frame_rate(net, FPS), x, seed=self.seed).mean(0)  # type: ignore[arg-type]
             return dict(zip(SIGMAS.tolist(), by_level.tolist(), strict=True))
 
-        stage = f"{name}-choice"
-        self.fit(stage, make(), frames[left_out:], most, held_out=held_out, lr=lr)
-        rows = [row for row in self.run.metrics() if row["stage"] == stage]
-        return min(rows, key=lambda row: row["held_out_loss"])["step"]
+        return self.fit(f"{name}-choice", make(), frames[left_out:], most, held_out=held_out, lr=lr)
 
     def _clip_copy(self, n: int) -> NetDenoiser:
         copy = self.net(self.case.side // 2, 1)

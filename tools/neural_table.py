@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,24 +22,29 @@ from vidboot.run import write_text
 from vidboot.sampler import heun
 
 COMPOSITION, DIRECT, TUNED = "composition", "direct", "tuned clip net"
-RESIDUAL, BLEND = "residual", "tuned clip net, gated"
+RESIDUAL, BLEND, DIRECT_BLEND = "residual", "tuned clip net, gated", "direct and views, gated (twice the steps)"
 WAYS: Mapping[str, Callable[[Learner, int], Denoise]] = {
     DIRECT: lambda learner, n: learner.direct(n),
     TUNED: lambda learner, n: learner.tuned(n),
     "view gate": lambda learner, n: learner.gated_composition(n),
     RESIDUAL: lambda learner, n: learner.residual(n, learner.gated_composition(n)),
     BLEND: lambda learner, n: learner.blended(n, learner.gated_composition(n)),
+    DIRECT_BLEND: lambda learner, n: learner.direct_blended(n, learner.gated_composition(n)),
 }
 """What can be made of n full videos; ``COMPOSITION`` needs none."""
-VIDEOS = (2, 8, 32, 128, 512, 2048, 8192)
+FEW_ONLY = (RESIDUAL, DIRECT_BLEND)
+"""Not done with ``MANY``: each step of the residual needs the composition too, and nothing is left out to gate by."""
+VIDEOS = (2, 8, 32, 128, 512, 2048)
+DIRECT_VIDEOS = (*VIDEOS, 8192)
+"""Direct training on more than anything else, to know what lies beyond."""
 RESAMPLES = 2000
 
 
 def cells() -> list[tuple[str, int]]:
-    """Each way and n, cheapest first; not the residual on ``MANY``, as each of its steps needs the composition too."""
+    """Each way and n, cheapest first."""
     table = [(COMPOSITION, 0)]
-    for n in VIDEOS:
-        table += [(way, n) for way in WAYS if way != RESIDUAL or n < MANY]
+    for n in DIRECT_VIDEOS:
+        table += [(way, n) for way in WAYS if way == DIRECT or (n in VIDEOS and (way not in FEW_ONLY or n < MANY))]
     return table
 
 
@@ -64,7 +70,7 @@ def measure(case: Case, out: Path, seeds: Sequence[int], say: Callable[[str], No
 
 
 def _cell(out: Path, way: str, n: int, seed: int) -> Path:
-    return out / f"{way.replace(' ', '-').replace(',', '')}-n{n}-seed{seed}.json"
+    return out / f"{re.sub('[^a-z]+', '-', way)}-n{n}-seed{seed}.json"
 
 
 def memory(learner: Learner, test: Tensor) -> dict[str, float]:
@@ -139,7 +145,7 @@ def _bands() -> dict[str, Tensor]:
 
 def _worths(loss: Mapping[tuple[str, int], float]) -> dict[tuple[str, int, str], float]:
     """n_eq of each cell; c = (n_eq − n0) / n; n_eq over n, and over that of the tuned clip net."""
-    direct = {n: loss[DIRECT, n] for n in VIDEOS}
+    direct = {n: loss[DIRECT, n] for n in DIRECT_VIDEOS}
     n0 = worth(loss[COMPOSITION, 0], direct)
     result = {(COMPOSITION, 0, "n_eq"): n0}
     for way, n in cells():
