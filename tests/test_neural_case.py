@@ -50,6 +50,9 @@ def test_each_cross_fitted_correction_is_measured_on_the_videos_it_was_learned_w
 
     learner.cross_fitted(8, lambda y, sigma: y, learn)
     everything = scenes(case.as_float(learner.full(8)))
+    for species in range(4):  # what a scene shows takes turns with its number
+        of_species = scenes(case.as_float(learner.full(8)[species::4]))
+        assert all(of_species & videos for videos in (*learned, *measured))
     assert len(learned) == len(measured) == 2
     for seen, unseen in zip(learned, measured, strict=True):
         assert not seen & unseen

@@ -36,7 +36,6 @@ SIGMAS = torch.linspace(np.log(0.05), np.log(8), 12).exp()
 FPS = 8.0
 TEST_WORLD, PARTIAL_WORLD, FULL_WORLD = 1, 2, 3
 """Scenes of one world are never in another."""
-FOLDS = 2
 MOST_MEASURED = 64
 """Left-out videos that are measured, at most."""
 TUNING_LR = 0.5
@@ -232,6 +231,11 @@ class Learner:
         """From nothing, on the full videos alone."""
         return at_frame_rate(self.stopped(f"direct-n{n}", self._fresh, n, self._direct_steps(n)), FPS)  # type: ignore[arg-type]
 
+    def direct_longer(self, n: int) -> Denoise:
+        """The same for as many steps as direct training and the views take together, however it does."""
+        steps = self.case.direct_steps + self.case.view_steps_as_direct(self.case.budget(n))
+        return at_frame_rate(self.fit(f"direct-n{n}-longer", self._fresh(), self.full(n), steps), FPS)  # type: ignore[arg-type]
+
     def direct_blended(self, n: int, D_views: Denoise) -> Denoise:
         """D_views + g(sigma) (D_direct − D_views), g by the net that told how long to train, on what it never saw."""
         shorter = self.tried(f"direct-n{n}", self._fresh, n, self._direct_steps(n))
@@ -281,12 +285,12 @@ class Learner:
 
     def cross_fitted(self, n: int, D_views: Denoise, learn: Callable[[int, Tensor], Correction]) -> Tensor:
         """Sum <R, x − D_views> and |R|² over the n videos, each by the R that was learned without it."""
-        frames = self.full(n)
+        # Halves, not every second one: what a scene shows takes turns with its number.
+        first, second = self.full(n).chunk(2)
         sums = torch.zeros(2, len(knots()))
-        for fold in range(FOLDS):
-            unseen = as_float(frames[fold::FOLDS])[:MOST_MEASURED]
-            R = learn(fold, torch.cat([frames[other::FOLDS] for other in range(FOLDS) if other != fold]))
-            sums += gate_sums(R, D_views, unseen, knots(), seed=self.seed * 1_000_003 + fold)
+        for fold, (seen, unseen) in enumerate([(second, first), (first, second)]):
+            measured = as_float(unseen[:MOST_MEASURED])
+            sums += gate_sums(learn(fold, seen), D_views, measured, knots(), seed=self.seed * 1_000_003 + fold)
         return sums
 
     def stopped(self, name: str, make: Callable[[], NetDenoiser], n: int, most: int, *, lr: float = 1.0) -> nn.Module:

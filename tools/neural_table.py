@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from neural_case import MANY, SIGMAS, TEST_WORLD, Case, Learner, as_float, losses, videos
+from neural_case import SIGMAS, TEST_WORLD, Case, Learner, as_float, losses, videos
 from torch import Tensor
 
 from vidboot import metrics
@@ -23,6 +23,7 @@ from vidboot.sampler import heun
 
 COMPOSITION, DIRECT, TUNED = "composition", "direct", "tuned clip net"
 RESIDUAL, BLEND, DIRECT_BLEND = "residual", "tuned clip net, gated", "direct and views, gated (twice the steps)"
+LONGER = "direct, twice the steps"
 WAYS: Mapping[str, Callable[[Learner, int], Denoise]] = {
     DIRECT: lambda learner, n: learner.direct(n),
     TUNED: lambda learner, n: learner.tuned(n),
@@ -30,13 +31,15 @@ WAYS: Mapping[str, Callable[[Learner, int], Denoise]] = {
     RESIDUAL: lambda learner, n: learner.residual(n, learner.gated_composition(n)),
     BLEND: lambda learner, n: learner.blended(n, learner.gated_composition(n)),
     DIRECT_BLEND: lambda learner, n: learner.direct_blended(n, learner.gated_composition(n)),
+    LONGER: lambda learner, n: learner.direct_longer(n),
 }
 """What can be made of n full videos; ``COMPOSITION`` needs none."""
-FEW_ONLY = (RESIDUAL, DIRECT_BLEND)
-"""Not done with ``MANY``: each step of the residual needs the composition too, and nothing is left out to gate by."""
 VIDEOS = (2, 8, 32, 128, 512, 2048)
 DIRECT_VIDEOS = (*VIDEOS, 8192)
 """Direct training on more than anything else, to know what lies beyond."""
+FEW = (2, 8, 32, 128, 512)
+ONLY = {DIRECT: DIRECT_VIDEOS, RESIDUAL: FEW, DIRECT_BLEND: FEW, LONGER: (512,)}
+"""Not at all n: with many, each step of the residual needs the composition too, and nothing is left out to gate by."""
 RESAMPLES = 2000
 
 
@@ -44,7 +47,7 @@ def cells() -> list[tuple[str, int]]:
     """Each way and n, cheapest first."""
     table = [(COMPOSITION, 0)]
     for n in DIRECT_VIDEOS:
-        table += [(way, n) for way in WAYS if way == DIRECT or (n in VIDEOS and (way not in FEW_ONLY or n < MANY))]
+        table += [(way, n) for way in WAYS if n in ONLY.get(way, VIDEOS)]
     return table
 
 
