@@ -22,13 +22,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from overlay_art import BARS, MARKS
 
 from vidboot import masks
 from vidboot.data.progress import on_stderr
 from vidboot.mask import KINDS, Videos, frame_times, mask
 from vidboot.scan import audit
 
-MARKS = ("watermark", "tiled", "logo")
 CLEAN_MARGIN = 4
 COVERED = 0.95
 
@@ -69,18 +69,18 @@ def score_clip(truth_path: Path, work: Path, sha256: str, pts_seconds: np.ndarra
         own_hit = int((part & glyph).sum())
         burnt, hit = burnt + own, hit + own_hit
         covered += own_hit >= COVERED * own
-        grown = np.stack([_near(o, event["what"] in MARKS, masks.default_dilation(W, H)) for o in overlay])
+        grown = np.stack([_near(o, event["what"] in (*MARKS, *BARS), masks.default_dilation(W, H)) for o in overlay])
         near[first : last + 1] |= grown
     clean = ~near
-    error = _bars_error(found, truth) if truth["kind"] == "bars" else None
+    error = _bars_error(found, truth) if truth["kind"] in BARS else None
     share = (hidden & clean).sum() / max(1, clean.sum())
     name = truth_path.name.removesuffix(".truth.json")
     return Score(name, truth["kind"], hit / burnt if burnt else 1.0, len(truth["events"]), covered, float(share), error)
 
 
-def _near(overlay: np.ndarray, mark: bool, dilation: int) -> np.ndarray:
+def _near(overlay: np.ndarray, exact: bool, dilation: int) -> np.ndarray:
     """Pixels that count neither as missed nor as clean."""
-    if mark:
+    if exact:
         side = 2 * (CLEAN_MARGIN + dilation) + 1
         return cv2.dilate(overlay.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
     near = np.zeros_like(overlay)
@@ -93,18 +93,19 @@ def _near(overlay: np.ndarray, mark: bool, dilation: int) -> np.ndarray:
 
 def _bars_error(found: masks.Mask, truth: Mapping[str, Any]) -> float:
     """Largest error of the four widths, px; a bar that is not found counts with its width."""
-    event = truth["events"][0]
-    want = [event["width"] if upright == event["upright"] else 0 for upright in (True, False, True, False)]
+    want = truth["events"][0]["sides"] if truth["events"] else [0] * 4
     have = [0.0] * 4
     for bar in found.events:
         if bar.kind == "bar" and bar.box and masks.hides(bar):
             x0, y0, x1, y1 = bar.box
-            sides = (x1 if y1 - y0 == found.height and x0 == 0 else 0, y1 if x1 - x0 == found.width and y0 == 0 else 0)
-            ends = (
-                found.width - x0 if x1 == found.width and x0 > 0 else 0,
-                found.height - y1 * 0 - y0 if y1 == found.height and y0 > 0 else 0,
+            across = x1 - x0 == found.width
+            sides = (
+                x1 if x0 == 0 and not across else 0,
+                y1 if y0 == 0 and across else 0,
+                found.width - x0 if x1 == found.width and not across else 0,
+                found.height - y0 if y1 == found.height and across else 0,
             )
-            have = [max(a, b) for a, b in zip(have, (*sides, *ends), strict=True)]
+            have = [max(a, b) for a, b in zip(have, sides, strict=True)]
     return max(abs(a - b) for a, b in zip(want, have, strict=True))
 
 
@@ -113,7 +114,7 @@ def table(scores: Sequence[Score]) -> dict[str, dict[str, Any]]:
     groups: dict[str, list[Score]] = defaultdict(list)
     for one in scores:
         groups[one.kind].append(one)
-        if one.kind not in ("bars", "clean"):
+        if one.kind not in (*BARS, "clean"):
             groups["all marks" if one.kind in MARKS else "all text"].append(one)
     return {kind: _row(group) for kind, group in sorted(groups.items())}
 

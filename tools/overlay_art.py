@@ -14,9 +14,11 @@ VISIBLE = 0.1  # a pixel is burnt in if the overlay's opacity there is more
 
 KINDS = (
     "outline", "box", "shadow", "plain", "yellow", "karaoke", "moving", "fading",
-    "watermark", "tiled", "logo", "timecode", "bars",
+    "watermark", "tiled", "logo", "timecode", "bars", "captioned", "coloured", "dusk", "single", "dark",
 )  # fmt: skip
 MARKS = ("watermark", "tiled", "logo")
+BARS = ("bars", "captioned", "coloured", "dusk", "single", "dark")
+"""Bars: a black pair, one with captions in it, of any colour, around a dark picture, on one side; none in the dark."""
 
 
 @dataclass
@@ -61,8 +63,8 @@ def burn(
     T, H, W, _ = frames.shape
     if kind == "clean":
         return burnt
-    if kind == "bars":
-        return _bars(burnt, rng)
+    if kind in BARS:
+        return _bars(burnt, kind, fps, fonts, rng)
     if kind in MARKS or kind == "timecode":
         draw = _mark(kind, W, H, fps, fonts, rng, alpha)
         if draw is not None:
@@ -249,14 +251,32 @@ def _timecode(path: Any, W: int, H: int, fps: float, corner: int) -> Draw:
     return draw
 
 
-def _bars(burnt: Burnt, rng: np.random.Generator) -> Burnt:
+def _bars(burnt: Burnt, kind: str, fps: float, fonts: Fonts, rng: np.random.Generator) -> Burnt | None:
     T, H, W, _ = burnt.frames.shape
     upright = rng.random() < 0.4
     share = float(rng.uniform(0.04, 0.16))
     width = max(4, round(share * (W if upright else H)))
-    mask = np.zeros((1, H, W), bool)
-    mask[(..., slice(0, width)) if upright else (slice(None), slice(0, width))] = True
-    mask |= mask[:, ::-1, ::-1]
-    burnt.frames[:, mask[0]] = 0
-    burnt.events.append(BurntEvent("bars", 0, T - 1, mask, mask, note={"upright": bool(upright), "width": width}))
+    if kind in ("dark", "dusk"):
+        burnt.frames[:] = (burnt.frames * float(rng.uniform(0.12, 0.4))).astype(np.uint8)
+    if kind == "dark":
+        return burnt
+    sides = [width * upright, width * (not upright)] * 2  # left, top, right, bottom
+    if kind == "single":
+        sides[2 * int(rng.integers(2)) + (not upright)] = 0
+    left, top, right, bottom = sides
+    mask = np.ones((1, H, W), bool)
+    mask[:, top : H - bottom, left : W - right] = False
+    burnt.frames[:, mask[0]] = rng.integers(0, 256, 3) if kind == "coloured" else 0
+    burnt.events.append(BurntEvent(kind, 0, T - 1, mask, mask, note={"sides": sides}))
+    if kind == "captioned" and not upright:
+        size = max(8, round(0.6 * width))
+        path, text, script = fonts.draw(rng, 3) or (None, "", "")
+        if path is None:
+            return None
+        for first in range(round(0.3 * fps), T - round(fps), round(1.5 * fps)):
+            line = _line(text, load(path, size), 0.2 * W, H - width + 0.1 * width, W, H, "plain", size)
+            last = min(T - 1, first + round(fps))
+            _apply(
+                burnt, kind, first, last, lambda k, line=line: line, moving=False, text=text, note={"script": script}
+            )
     return burnt

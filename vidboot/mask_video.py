@@ -29,7 +29,8 @@ from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 
 FOLDER = "detections"
-VERSION = 1
+VERSION = 2
+SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 
 
 @dataclass(frozen=True)
@@ -187,19 +188,21 @@ def _luma(picture: VideoFrame) -> np.ndarray:
 def _bars(job: Job, luma: Sequence[np.ndarray]) -> list[Found]:
     shape = luma[0].shape
     same = [frame for frame in luma if frame.shape == shape]
-    widths = find_bars(same, shots=job.shots, thresholds=job.thresholds.bars)
-    if widths is None:
+    bars = find_bars(same, shots=job.shots, thresholds=job.thresholds.bars)
+    if bars is None:
         return []
-    left, top, right, bottom = widths
+    found = []
     height, width = shape
-    boxes = {
-        (0, 0, left, height),
-        (0, 0, width, top),
-        (width - right, 0, width, height),
-        (0, height - bottom, width, height),
-    }
-    whole = [box for box in sorted(boxes) if box[0] < box[2] and box[1] < box[3]]
-    return [_scaled(_throughout(job, kind="bar", box=box, score=0.9), job, (width, height)) for box in whole]
+    for (left, top, right, bottom), score in ((bars.sure, SURE_BAR), (bars.doubtful, DOUBTFUL_BAR)):
+        boxes = {
+            (0, 0, left, height),
+            (0, 0, width, top),
+            (width - right, 0, width, height),
+            (0, height - bottom, width, height),
+        }
+        whole = [box for box in sorted(boxes) if box[0] < box[2] and box[1] < box[3]]
+        found += [_scaled(_throughout(job, kind="bar", box=box, score=score), job, (width, height)) for box in whole]
+    return found
 
 
 def _throughout(job: Job, **what: Any) -> Found:

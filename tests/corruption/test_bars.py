@@ -1,10 +1,11 @@
 """Bars are found to the pixel, and dark scenes have none; frozen spans to the frame."""
 
+import cv2
 import numpy as np
 import pytest
 from scenes import FPS, panning, shown, texture
 
-from vidboot.corruption.bars import find_bars
+from vidboot.corruption.bars import Bars, Widths, find_bars
 from vidboot.corruption.found import watch
 from vidboot.corruption.still import Changes, find_frozen
 from vidboot.corruption.thresholds import BarThresholds, StillThresholds
@@ -24,26 +25,74 @@ def barred(left: int = 0, top: int = 0, right: int = 0, bottom: int = 0) -> list
     return frames
 
 
+def sure(frames: list[np.ndarray], shots: int = 1) -> Widths:
+    bars = find_bars(frames, shots=shots, thresholds=LIMITS)
+    assert bars is not None
+    return bars.sure
+
+
 @pytest.mark.parametrize("widths", [(0, 11, 0, 11), (17, 0, 17, 0), (8, 6, 8, 6), (0, 10, 0, 12)])
 def test_a_pair_of_bars_is_found_to_the_pixel(widths: tuple[int, int, int, int]) -> None:
-    assert find_bars(barred(*widths), shots=1, thresholds=LIMITS) == widths
+    assert sure(barred(*widths)) == widths
 
 
 def test_a_single_bar_counts_only_if_it_survives_a_cut() -> None:
     frames = barred(top=12)
-    assert find_bars(frames, shots=1, thresholds=LIMITS) == (0, 0, 0, 0)
-    assert find_bars(frames, shots=2, thresholds=LIMITS) == (0, 12, 0, 0)
+    assert sure(frames, shots=1) == (0, 0, 0, 0)
+    assert sure(frames, shots=2) == (0, 12, 0, 0)
+
+
+def test_a_single_bar_without_a_cut_waits_for_a_person() -> None:
+    assert find_bars(barred(top=12), shots=1, thresholds=LIMITS) == Bars((0, 0, 0, 0), (0, 12, 0, 0))
 
 
 def test_text_in_a_bar_does_not_end_it() -> None:
     frames = barred(top=20, bottom=20)
     for frame in frames:
         frame[75:80, 40:80:3] = 235
-    assert find_bars(frames, shots=1, thresholds=LIMITS) == (0, 20, 0, 20)
+    assert sure(frames) == (0, 20, 0, 20)
+
+
+@pytest.mark.parametrize("level", [0, 16, 90, 235])
+def test_bars_may_be_of_any_level(level: int) -> None:
+    frames = scene()
+    for frame in frames:
+        frame[:, :14], frame[:, -14:] = level, level
+    assert sure(frames) == (14, 0, 14, 0)
+
+
+def test_a_bar_whose_picture_is_as_dark_is_as_wide_as_the_other() -> None:
+    frames = barred(left=13, right=13)
+    for frame in frames:
+        frame[:, 13:70] = 16
+    assert sure(frames) == (13, 0, 13, 0)
+
+
+def test_letters_that_reach_the_picture_do_not_end_a_bar() -> None:
+    frames = barred(top=20, bottom=20)
+    for frame in frames:
+        frame[71:82, 30:90:3] = 235
+    assert sure(frames) == (0, 20, 0, 20)
+
+
+def test_an_edge_that_a_codec_smeared_is_found_to_a_pixel() -> None:
+    frames = barred(top=12, bottom=12)
+    smeared = [cv2.GaussianBlur(frame, (0, 0), 1.2) for frame in frames]
+    assert np.abs(np.subtract(sure(smeared), (0, 12, 0, 12))).max() <= 1
+
+
+def test_hills_under_a_black_sky_over_a_black_lake_have_no_bars() -> None:
+    frames = scene()
+    x = np.arange(120)
+    for frame in frames:
+        sky, lake = (20 + 6 * np.sin(x / 9)).astype(int), (68 + 5 * np.sin(x / 13)).astype(int)
+        rows = np.arange(90)[:, None]
+        frame[(rows < sky) | (rows > lake)] = 16
+    assert find_bars(frames, shots=2, thresholds=LIMITS) == Bars((0, 0, 0, 0), (0, 0, 0, 0))
 
 
 def test_bars_thinner_than_four_pixels_are_ignored() -> None:
-    assert find_bars(barred(top=3, bottom=3), shots=1, thresholds=LIMITS) == (0, 0, 0, 0)
+    assert sure(barred(top=3, bottom=3)) == (0, 0, 0, 0)
 
 
 def test_nothing_is_said_of_a_dark_video() -> None:
@@ -55,7 +104,7 @@ def test_a_bright_thing_in_the_dark_has_no_bars_around_it() -> None:
     for k, frame in enumerate(frames):
         frame += np.random.default_rng(k).integers(0, 25, frame.shape, dtype=np.uint8)
         frame[30:60, 40:80] = 200
-    assert find_bars(frames, shots=2, thresholds=LIMITS) == (0, 0, 0, 0)
+    assert sure(frames, shots=2) == (0, 0, 0, 0)
 
 
 def frozen_spans(film: np.ndarray) -> list[tuple[float, float]]:

@@ -1,20 +1,55 @@
-"""Black bars around the picture, found to the pixel on the source's own rows and columns.
+"""Bars around the picture, of any colour, found to the pixel on the source's own rows and columns.
 
-A bar is dark, of one level and still; text may lie in it. Dark scenes make bars out of nothing, so only bright frames
-count, and one bar alone counts only if the video has a cut that it survives.
+A bar is of one level and still, and the picture begins behind a straight edge all along it. A dark scene is of one
+level too, but what stands in it begins anywhere: only where most columns begin at one row, a bar ends.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vidboot.corruption.thresholds import BarThresholds
 
+COLUMNS = 320  # looked at along an edge; more say nothing new
+MOST_LEVELS = 60  # a step higher than this is no clearer
+NEAR = 3  # rows over which codecs smear an edge
 
-def find_bars(
-    frames: Sequence[np.ndarray], *, shots: int, thresholds: BarThresholds
-) -> tuple[int, int, int, int] | None:
-    """Return the widths of the bars on the left, top, right and bottom, in pixels.
+Widths = tuple[int, int, int, int]
+"""On the left, top, right and bottom, pixels; 0 where there is no bar."""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The bars of one video."""
+
+    sure: Widths
+    doubtful: Widths
+    """A bar on one side only that no cut speaks for: it may be a thing of the scene."""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What the rows say from one edge of the frame inwards."""
+
+    level: int
+    reach: int
+    """Rows from the edge that are at the bar's level, but for text."""
+    edge: np.ndarray
+    """Share of the columns whose picture begins at each row, [reach + 1]."""
+    rise: np.ndarray
+    """How much brighter or darker each row is than the one before, levels [rows]."""
+
+    def begins(self, row: int) -> int:
+        """Return the steepest row near ``row``: what a codec smears, it smears evenly."""
+        first = max(1, row - NEAR)
+        return first + int(np.argmax(self.rise[first : row + NEAR + 1]))
+
+
+def find_bars(frames: Sequence[np.ndarray], *, shots: int, thresholds: BarThresholds) -> Bars | None:
+    """Return the bars of a video.
 
     Args:
         frames: brightness of frames spread over the video, each uint8 [H, W].
@@ -22,43 +57,83 @@ def find_bars(
         thresholds: see there.
 
     Returns:
-        (left, top, right, bottom), 0 where there is none; None if too few frames are bright enough to tell.
+        The bars; None if too few frames have enough light to tell.
     """
-    bright = [frame for frame in frames if np.percentile(frame[::4, ::4], 98) >= thresholds.darkest_bright_frame]
-    if len(bright) < thresholds.least_bright_frames:
+    light = [np.ptp(np.percentile(frame[::4, ::4], (2, 98))) for frame in frames]
+    if sum(range_ >= thresholds.least_contrast for range_ in light) < thresholds.least_lit_frames:
         return None
-    top, bottom = _pair(bright, shots, thresholds)
-    left, right = _pair([frame.T for frame in bright], shots, thresholds)
-    return left, top, right, bottom
+    film = np.stack(frames)
+    top, bottom, vertical = _opposite(film, shots, thresholds)
+    left, right, horizontal = _opposite(film.transpose(0, 2, 1), shots, thresholds)
+    widths = ((left, horizontal), (top, vertical), (right, horizontal), (bottom, vertical))
+    sure, doubtful = (tuple(width * (known is which) for width, known in widths) for which in (True, False))
+    return Bars(sure, doubtful)  # type: ignore[arg-type]
 
 
-def _pair(frames: Sequence[np.ndarray], shots: int, thresholds: BarThresholds) -> tuple[int, int]:
-    """Rows of bar at the top and at the bottom."""
-    first, second = _width(frames, thresholds), _width([frame[::-1] for frame in frames], thresholds)
-    first, second = (width if width >= thresholds.least_pixels else 0 for width in (first, second))
-    most = max(thresholds.least_pixels, thresholds.asymmetry * max(first, second))
-    symmetric = min(first, second) > 0 and abs(first - second) <= most
-    return (first, second) if symmetric or shots >= 2 else (0, 0)
+def _opposite(film: np.ndarray, shots: int, thresholds: BarThresholds) -> tuple[int, int, bool]:
+    """Rows of bar at the top and at the bottom of [n, rows, columns], and whether they are sure."""
+    sides = _side(film, thresholds), _side(film[:, ::-1], thresholds)
+    first, second = sides
+    if first and second and abs(first.level - second.level) <= thresholds.tolerance:
+        edges, rows = _pair(first, second, thresholds)
+        if edges >= thresholds.pair_edges:
+            return first.begins(rows[0]), second.begins(rows[1]), True
+    alone = [_alone(side, thresholds) for side in sides]
+    width = max(alone)
+    dark = sides[alone.index(0)] if 0 in alone else None
+    own = sides[alone.index(width)]
+    if width and own and dark and abs(own.level - dark.level) <= thresholds.tolerance and dark.reach >= width:
+        # The other bar's edge cannot be seen: the picture is as dark there.
+        return width, width, True
+    return alone[0], alone[1], shots >= 2
 
 
-def _width(frames: Sequence[np.ndarray], thresholds: BarThresholds) -> int:
-    """Rows of bar at the top."""
-    rows = frames[0].shape[0]
-    level = float(np.median([np.median(frame[:2]) for frame in frames]))
-    if level > thresholds.darkest_level:
+def _side(film: np.ndarray, thresholds: BarThresholds) -> _Side | None:
+    """Rows from the top of [n, rows, columns]; None if it does not begin with a bar."""
+    _, rows, columns = film.shape
+    outer = film[:, : int(rows * thresholds.widest), :: max(1, columns // COLUMNS)]
+    level = round(float(np.median(outer[:, :2])))
+    off = np.abs(outer.astype(np.int16) - level).astype(np.uint8)
+    at_level = (off <= thresholds.tolerance).mean(2)  # [n, rows]
+    barred = at_level[:, :2].min(1) >= thresholds.pure_share
+    if barred.mean() < thresholds.barred_share:
+        return None
+    off, share = off[barred], at_level[barred].mean(0)
+    pure = np.cumsum(share >= thresholds.pure_share) / np.arange(1, len(share) + 1)
+    of_bar = (share >= thresholds.text_share) & (pure >= thresholds.pure_rows)
+    reach = len(of_bar) if of_bar.all() else int(np.argmin(of_bar))
+    # What shows in one frame of eight: a scene shows all of its outline in time, noise and text hardly anything.
+    often = len(off) - 1 - len(off) // 8
+    outline = np.partition(off, often, axis=0)[often].astype(np.float32)  # [rows, columns]
+    clipped = np.minimum(outline, MOST_LEVELS).mean(1)
+    return _Side(level, reach, _edges(outline, reach, thresholds), np.diff(clipped, prepend=clipped[0]))
+
+
+def _edges(outline: np.ndarray, reach: int, thresholds: BarThresholds) -> np.ndarray:
+    """Share of columns of [rows, columns] that step up at each row, [reach + 1]; only the best of each few rows."""
+    rows = len(outline)
+    share = np.zeros(reach + 1)
+    for row in range(thresholds.least_pixels, min(reach, rows - NEAR) + 1):
+        before = outline[row - 2 : row].max(0)
+        after = outline[row : row + NEAR].max(0)
+        share[row] = ((after - before >= thresholds.step) & (after >= thresholds.step_ratio * before)).mean()
+    best = [share[row] >= share[max(0, row - NEAR) : row + NEAR + 1].max() for row in range(reach + 1)]
+    return np.where(best & (share >= thresholds.least_edge), share, 0)
+
+
+def _pair(first: _Side, second: _Side, thresholds: BarThresholds) -> tuple[float, tuple[int, int]]:
+    """The two rows where bars end most clearly and most evenly, and how clearly, at most 2."""
+    best, rows = 0.0, (0, 0)
+    for a in np.flatnonzero(first.edge):
+        for b in np.flatnonzero(second.edge):
+            edges = float(first.edge[a] + second.edge[b] - abs(a - b) / max(a, b))
+            if edges > best:
+                best, rows = edges, (int(a), int(b))
+    return best, rows
+
+
+def _alone(side: _Side | None, thresholds: BarThresholds) -> int:
+    """Rows of a bar whose own edge proves it; 0 without one."""
+    if side is None or side.edge.max() < thresholds.single_edge:
         return 0
-    at_level = np.array(
-        [(np.abs(frame[: rows // 2].astype(np.int16) - level) <= thresholds.tolerance).mean(1) for frame in frames]
-    )
-    share = at_level.mean(axis=0)
-    pure = share >= thresholds.pure_share
-    if not pure[0]:
-        return 0
-    allowed = share >= thresholds.text_share
-    reach = int(np.argmin(allowed)) if not allowed.all() else len(allowed)
-    # The bar ends with its last pure row before the picture; rows with text lie between pure ones.
-    width = int(np.flatnonzero(pure[:reach])[-1]) + 1
-    if width == len(share):
-        return 0
-    beyond = at_level[:, width : width + 4].min(axis=0)
-    return width if beyond.min() <= thresholds.content_share else 0
+    return side.begins(int(side.edge.argmax()))

@@ -8,26 +8,36 @@ class _Frozen(BaseModel):
 
 
 class BarThresholds(_Frozen):
-    """Bars: uniform, still rows or columns along an edge of the frame."""
+    """Bars: uniform, still rows or columns along an edge of the frame, with a straight edge to the picture."""
 
-    darkest_bright_frame: int = 60
-    """A frame counts if the 98th percentile of its brightness is at least this, levels of 255."""
-    least_bright_frames: int = 2
+    least_contrast: float = 24.0
+    """A frame counts if 96 % of its brightness spans at least this, levels of 255."""
+    least_lit_frames: int = 2
     """With fewer frames that count nothing is said."""
-    darkest_level: int = 40
-    """A bar is at most this bright."""
     tolerance: int = 6
     """Levels by which a pixel of a bar may differ from the bar's own level."""
-    pure_share: float = 0.97
-    """Share of a row at the bar's level in a row without text."""
-    text_share: float = 0.4
+    pure_share: float = 0.9
+    """Share of a row at the bar's level in a row without text; a codec's noise takes some."""
+    pure_rows: float = 0.2
+    """Share of a bar's rows that have no text."""
+    text_share: float = 0.25
     """Share of a row at the bar's level in a row with text in it."""
-    content_share: float = 0.6
-    """The first row of the picture has at most this share at the bar's level in some bright frame."""
+    barred_share: float = 0.9
+    """Share of the frames that begin with the bar: a flash or a fade may hide it."""
+    step: float = 10.0
+    """The picture begins in a column where it is this much brighter or darker than the bar, levels."""
+    step_ratio: float = 2.5
+    """And so many times farther from the bar's level than the rows before, which a codec smears."""
+    least_edge: float = 0.1
+    """A row where this share of the columns begins may be a bar's end."""
+    pair_edges: float = 0.8
+    """Two bars are sure if the shares of both add up to this, less their difference in width."""
+    single_edge: float = 0.6
+    """One bar may be there if this share of the columns begins at its end."""
     least_pixels: int = 4
     """Thinner bars are ignored, pixels of the source."""
-    asymmetry: float = 0.25
-    """Bars on opposite sides are a pair if their widths differ by at most this share of the wider."""
+    widest: float = 0.4
+    """A bar takes at most this share of the frame: between two there is a picture, not a line of text."""
 
 
 class StillThresholds(_Frozen):
