@@ -15,7 +15,7 @@ LAYERS = (
     ("vidboot_kernels", "boxes"),
     ("errors", "noise", "views", "masks"),
     ("denoiser", "decisions", "fill"),
-    ("composition", "losses", "metrics"),
+    ("composition", "losses", "metrics", "meter"),
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),
     ("run",),
@@ -25,6 +25,7 @@ LAYERS = (
     ("stages", "inpaint"),
     ("train", "generate", "scan", "report"),
     ("evaluate", "restore", "mask", "review"),
+    ("evaluation_page",),
     ("demo", "compare"),
     ("__main__",),
 )

@@ -218,6 +218,7 @@ def evaluate(
 
     with _told():
         from vidboot import evaluate as verb
+        from vidboot import evaluation_page as shown
         from vidboot import scan as audit
         from vidboot.build import check_policy
         from vidboot.run import Run
@@ -239,8 +240,8 @@ def evaluate(
                 progress=progress,
             )
         where = page or run / "evaluation.html"
-        verb.write_page(where, evaluation, opened)
-    _print({**evaluation.numbers, "page": str(where)}, as_json, lambda: verb.format_numbers(evaluation, where))
+        shown.write_page(where, evaluation, opened)
+    _print({**evaluation.numbers, "page": str(where)}, as_json, lambda: shown.format_numbers(evaluation, where))
 
 
 @app.command()

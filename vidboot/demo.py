@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidboot import evaluate as evaluating
-from vidboot import report, scan, synthetic
+from vidboot import evaluation_page, report, scan, synthetic
 from vidboot import train as training
 from vidboot.config import Config
 from vidboot.data.encode import save_tiny
@@ -187,10 +187,10 @@ def _page(
     for file in files:
         if file.reason is not None:
             refused.setdefault(file.reason.value, []).append(file.path)
-    sections = evaluating.page_sections(short)
+    sections = evaluation_page.page_sections(short)
     sections["samples"] += [
         report.Samples(sample.policy, sample.videos, sample.fps, f"{long.frames} frames. {sample.note}".strip())
-        for sample in evaluating.page_sections(long, most_videos=4)["samples"]
+        for sample in evaluation_page.page_sections(long, most_videos=4)["samples"]
     ]
     return report.Report(
         title="vidboot demo",

@@ -93,3 +93,8 @@ def at_frame_rate(denoiser: Denoiser, fps: float) -> Denoise:
         return denoiser(y, sigma, pts_seconds=pts_seconds)
 
     return denoise
+
+
+def evenly_timed(denoise: Denoise) -> Denoiser:
+    """Give a denoiser of evenly spaced frames, all of them shown, the signature of one that is told both."""
+    return lambda y, sigma, *, shown=None, pts_seconds: denoise(y, sigma)

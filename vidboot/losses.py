@@ -73,19 +73,32 @@ def view_loss(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) ->
 
 
 @torch.no_grad()
-def held_out_losses(denoiser: Denoiser, batches: Sequence[Batch], sigmas: Sequence[float], *, seed: int) -> list[float]:
-    """Weighted denoising loss at each noise level, with noise fixed by ``seed``.
+def held_out_errors(denoiser: Denoiser, batches: Sequence[Batch], sigmas: Sequence[float], *, seed: int) -> Tensor:
+    """Squared error of each clip at each noise level, unweighted, with noise fixed by ``seed``: [levels, clips].
 
-    Returns:
-        One loss per sigma, the mean over all clips.
+    Two denoisers measured on the same batches with the same seed see the same noise.
     """
-    losses = []
+    levels = []
     for level, sigma in enumerate(sigmas):
         errors = []
         for index, batch in enumerate(batches):
             generator = torch.Generator().manual_seed(seed * 1_000_003 + index * 1009 + level)
             noise = torch.randn(batch.video.shape, generator=generator).to(batch.video)
             level_B = torch.full(batch.video.shape[:1], sigma, device=batch.video.device)
-            errors.append(loss_weight(level_B) * squared_error(denoiser, batch, level_B, noise))
-        losses.append(torch.cat(errors).mean().item())
-    return losses
+            errors.append(squared_error(denoiser, batch, level_B, noise).cpu())
+        levels.append(torch.cat(errors))
+    return torch.stack(levels)
+
+
+def weighted(errors: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Return the loss of each clip at each noise level, [levels, clips], of its squared errors."""
+    return loss_weight(torch.tensor(sigmas, dtype=errors.dtype))[:, None] * errors
+
+
+def held_out_losses(denoiser: Denoiser, batches: Sequence[Batch], sigmas: Sequence[float], *, seed: int) -> list[float]:
+    """Weighted denoising loss at each noise level, with noise fixed by ``seed``.
+
+    Returns:
+        One loss per sigma, the mean over all clips.
+    """
+    return weighted(held_out_errors(denoiser, batches, sigmas, seed=seed), sigmas).mean(1).tolist()

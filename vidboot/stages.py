@@ -16,7 +16,7 @@ from vidboot.build import Model, gate_stage
 from vidboot.composition import Join, whole
 from vidboot.config import Config
 from vidboot.data.clips import Pool
-from vidboot.denoiser import Denoise, Denoiser, NetDenoiser
+from vidboot.denoiser import Denoise, Denoiser, NetDenoiser, evenly_timed
 from vidboot.fit import Loss, Report, Stage, StageConfig, fit
 from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss
 from vidboot.metrics import Template, leak_score
@@ -82,7 +82,7 @@ class Training:
                 if level == 0
                 else model.low_res_stream(frames, level=level - 1, join=gate)
             )
-            return _evenly_timed(whole(stream))
+            return evenly_timed(whole(stream))
 
         stage = Stage(
             name=name,
@@ -151,8 +151,3 @@ def residual_loss(residual: nn.Module, D_views: Denoise, *, penalty: float) -> L
 
 def _as_denoiser(net: nn.Module) -> Denoiser:
     return net  # type: ignore[return-value] - the forward of a NetDenoiser is a Denoiser
-
-
-def _evenly_timed(denoise: Denoise) -> Denoiser:
-    """Compositions know evenly spaced frames, all of them shown."""
-    return lambda y, sigma, *, shown=None, pts_seconds: denoise(y, sigma)

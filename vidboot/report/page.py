@@ -180,7 +180,7 @@ def _metrics(metrics: Sequence[Metric]) -> str:
     )
     return _section(
         "Numbers",
-        "A value outside its allowed range is marked ✕. Small figures: 95 % interval over videos.",
+        "A value outside its allowed range is marked ✕. Small figures: 90 % interval over videos.",
         f'<div class="scroll"><table><thead><tr><th>Measure</th><th>allowed</th>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>",
     )

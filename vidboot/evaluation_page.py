@@ -1,0 +1,121 @@
+"""How an evaluation is shown: sections of a page, the page itself, and lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vidboot import report
+from vidboot.data.encode import to_uint8
+from vidboot.evaluate import Evaluation
+from vidboot.report import write_report
+from vidboot.run import Run
+
+RANGE = (0.7, 1.4)
+"""Share of real motion, spread and detail within which memory counts."""
+
+MEANINGS = {
+    "motion_energy": ("motion energy", "mean squared difference of neighbouring frames, over that of real video"),
+    "spread": ("spread across videos", "variance between videos of their mean frame, over that of real video"),
+    "high_band_energy": ("detail", "energy above the low-res band, over that of real video"),
+    "flicker": ("flicker", "mean squared second difference in time, over that of real video"),
+}
+
+PAINTED = {
+    "leak_score": ("marks painted", "correlation with the training clips' mark that shows most; real video is clean"),
+    "text_hits_per_100_frames": ("text painted", "lines of text found in 100 frames"),
+}
+
+
+def page_sections(evaluation: Evaluation, *, most_videos: int = 8) -> dict[str, Any]:
+    """Return the parts of a report that show an evaluation: samples, lag curves, measures, losses per noise level."""
+    numbers = evaluation.numbers
+    notes = {"real": "held-out videos, never trained on"}
+    return {
+        "samples": [
+            report.Samples(policy, [to_uint8(x) for x in videos[:most_videos]], evaluation.fps, notes.get(policy, ""))
+            for policy, videos in evaluation.videos.items()
+        ],
+        "lag_curves": [
+            report.LagCurve(policy, [lag / evaluation.fps for lag in evaluation.lags], curve)
+            for policy, curve in evaluation.curves.items()
+        ],
+        "metrics": list(_measures(numbers)),
+        "sigma_losses": [
+            report.SigmaLoss(policy, float(sigma), float(sigma), loss)
+            for policy, bands in numbers.get("held_out_bands", {}).items()
+            for sigma, loss in bands.items()
+        ],
+    }
+
+
+def _measures(numbers: Mapping[str, Any]) -> Iterator[report.Metric]:
+    def metric(name: str, meaning: str, values: Mapping[str, float], allowed: Any = (None, None)) -> report.Metric:
+        return report.Metric(name, meaning, {k: report.Measured(v) for k, v in values.items()}, allowed)
+
+    memory = numbers["lag_correlation"]
+    yield metric(
+        "memory of colour",
+        f"correlation {numbers['lag']} frames apart; 1 = the same things are still there",
+        memory,
+        (memory["real"] - 0.1, None),
+    )
+    for key, (name, meaning) in MEANINGS.items():
+        real = numbers[key]["real"]
+        allowed = RANGE if key != "flicker" else (None, None)
+        yield metric(name, meaning, {k: v / real for k, v in numbers[key].items()}, allowed)
+    yield metric("memory of motion", "correlation of speed as far apart", numbers["motion_lag_correlation"])
+    yield metric("seams", "frame difference where windows join over that elsewhere; 1 = none", numbers["seam_ratio"])
+    yield metric("colour drift", "absolute slope of the mean colour, per second", numbers["colour_drift_slope"])
+    if numbers["nearest_training_clip"] is not None:
+        meaning = "distance to the nearest training clip; far below real = memorised"
+        yield metric("novelty", meaning, numbers["nearest_training_clip"])
+    for key, (name, meaning) in PAINTED.items():
+        if numbers[key] is not None:
+            yield metric(name, meaning, numbers[key])
+    if "held_out_loss" in numbers:
+        meaning = "weighted denoising loss on held-out videos, mean over noise levels; lower is better"
+        yield metric("held-out loss", meaning, numbers["held_out_loss"])
+        missed = numbers["missed_nats_per_dimension"]
+        values = {policy: report.Measured(**of) for policy, of in missed["by_policy"].items()}
+        yield report.Metric("correlation missed", missed["meaning"].partition(", ")[2], values)
+
+
+def write_page(path: Path, evaluation: Evaluation, run: Run) -> None:
+    """Write the evaluation as one self-contained page."""
+    memory = evaluation.numbers["lag_correlation"]
+    best = "full" if "full" in memory else next(name for name in memory if name != "real")
+    verdict = (
+        f"{evaluation.numbers['lag']} frames on, {best} keeps {memory[best]:.2f} of what a frame shows; "
+        f"real video keeps {memory['real']:.2f}."
+    )
+    write_report(
+        path,
+        report.Report(
+            title=f"Evaluation of {run.path.name}",
+            verdict=verdict,
+            losses=run.metrics(),
+            details={"frames": str(evaluation.frames), "samples": _counted(evaluation)},
+            **page_sections(evaluation),
+        ),
+    )
+
+
+def _counted(evaluation: Evaluation) -> str:
+    return ", ".join(f"{count} {policy}" for policy, count in evaluation.numbers["samples"].items())
+
+
+def format_numbers(evaluation: Evaluation, page: Path) -> str:
+    """Return the measures as lines for a person to read."""
+    lines = [f"samples of {evaluation.frames} frames: {_counted(evaluation)}; page: {page}"]
+    for measure in _measures(evaluation.numbers):
+        values = "  ".join(f"{policy} {_written(value)}" for policy, value in measure.values.items())
+        lines.append(f"{measure.name:<22} {values}")
+    return "\n".join(lines)
+
+
+def _written(measured: report.Measured) -> str:
+    if measured.low is None or measured.high is None:
+        return f"{measured.value:.3f}"
+    return f"{measured.value:.4f} ({measured.low:.4f} to {measured.high:.4f})"
