@@ -24,7 +24,7 @@ LAYERS = (
     ("build", "training_data", "leak", "mask_merge", "mask_video"),
     ("stages", "inpaint"),
     ("train", "generate", "scan", "report"),
-    ("evaluate", "restore", "mask", "review"),
+    ("evaluate", "restore", "mask", "review", "arithmetic"),
     ("evaluation_page",),
     ("demo", "compare"),
     ("__main__",),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vidboot.build import Model, Parts, device_of, faster_precision, knots, low_res_stage
 from vidboot.composition import whole
 from vidboot.config import Config
-from vidboot.data.clips import Pool, mean_colour
+from vidboot.data.clips import mean_colour
 from vidboot.data.progress import Progress, silent
 from vidboot.fit import Report
 from vidboot.leak import templates
@@ -103,10 +103,9 @@ def train_low_res(training: Training) -> None:
     data, config, parts = training.data, training.config.low_res, Parts.of(training.run)
     below: nn.Module | None = None
     for level in range(config.levels + 1):
-        group = config.group**level
         stage = config.coarse if level else config.train
-        pool, held_out = data.split(data.low, window=config.window, group=group, hide=data.config.data.hide)
-        long_enough = sum(2 * entry.frames >= config.window * group for entry in pool.entries)
+        pool, held_out = data.low_res_pools(level)
+        long_enough = sum(2 * entry.frames >= config.window * pool.group for entry in pool.entries)
         if not (stage.steps and pool.longest) or (level and long_enough < LEAST_LONG_SHOTS):
             break
         model = parts.low_res(level)
@@ -114,16 +113,13 @@ def train_low_res(training: Training) -> None:
             model.load_state_dict(below.state_dict())
         below = training.fit_view(low_res_stage(level), stage, model, pool, held_out)
         if level:
-            finer = config.group ** (level - 1)
-            window = config.window * config.group
-            gate_pool = data.pool(pool.entries, window=window, group=finer, any_length=False, whole=config.group)
-            training.fit_gate(level, config.gate, gate_pool)
+            training.fit_gate(level, config.gate, data.gate_pool(level))
 
 
 def train_clips(training: Training) -> None:
     """Train the short-clip net."""
     data, config = training.data, training.config.clip
-    pool, held_out = data.split(data.sharp, window=config.window, hide=data.config.data.hide)
+    pool, held_out = data.clip_pools()
     if config.train.steps and pool.longest:
         training.fit_view("clip", config.train, Parts.of(training.run).clip(), pool, held_out)
 
@@ -132,13 +128,13 @@ def train_direct(training: Training) -> None:
     """Train the baseline: one net on the full videos alone."""
     full, config = training.data.full, training.config.direct
     if config.steps and full:
-        training.fit_view("direct", config, Parts.of(training.run).direct(), _full_pool(training, full))
+        training.fit_view("direct", config, Parts.of(training.run).direct(), training.data.full_pool(full))
 
 
 def train_joins(training: Training) -> None:
     """Fit what joins the views and needs full videos to do so: the view gate, the residual with its own gate."""
     config = training.config
-    training.fit_gate(0, config.gate, _full_pool(training, training.data.full))
+    training.fit_gate(0, config.gate, training.data.full_pool(training.data.full))
     if config.residual.train.steps and not training.run.done("residual"):
         train_residual(training)
 
@@ -155,10 +151,10 @@ def train_residual(training: Training) -> None:
     if len(files) > 1:
         for fold in (0, 1):
             unseen = set(files[fold::2])
-            seen = _full_pool(training, [entry for entry in full if entry.sha256 not in unseen])
+            seen = training.data.full_pool([entry for entry in full if entry.sha256 not in unseen])
             residual = training.fit_residual(f"residual_fold{fold}", seen)
             sums += cross_fit(training, residual, [entry for entry in full if entry.sha256 in unseen])
-    residual = training.fit_residual("residual_ungated", _full_pool(training, full))
+    residual = training.fit_residual("residual_ungated", training.data.full_pool(full))
     residual.gate.copy_(smooth_gate(sums[0], sums[1]))
     save_tensors(training.run.weights("residual"), residual.state_dict(), full_videos=len(files))
 
@@ -166,17 +162,13 @@ def train_residual(training: Training) -> None:
 @torch.no_grad()
 def cross_fit(training: Training, residual: Residual, unseen: Entries) -> Tensor:
     """Sum <R, x - D_views> and |R|² at each knot over videos that the residual has not seen: [2, knots]."""
-    pool, model, seed = _full_pool(training, unseen), Model(training.run), training.config.seed
+    pool, model, seed = training.data.full_pool(unseen), Model(training.run), training.config.seed
     D_views = whole(model.composition(pool.longest))
     sums = torch.zeros(2, len(knots()))
     for draw in range(CROSS_FIT_DRAWS):
         video = pool.batch(len(unseen), seed=seed, stage="cross-fit", step=draw).video.to(model.device)
         sums += gate_sums(residual, D_views, video, knots(), seed=seed * 1_000_003 + draw * 1009)
     return sums
-
-
-def _full_pool(training: Training, entries: Entries) -> Pool:
-    return training.data.pool(entries, window=training.config.video.frames, any_length=False)
 
 
 def _open(out: Path, config: Config, data: TrainingData) -> Run:

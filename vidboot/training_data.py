@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vidboot.config import Config
 from vidboot.data import cache
 from vidboot.data.clips import Pool
-from vidboot.data.ledger import Line, Rules, ledger, masked_files
+from vidboot.data.geometry import detail
+from vidboot.data.ledger import Line, Rules, Target, ledger, masked_files
 from vidboot.data.progress import Progress
 from vidboot.data.records import FileRecord, Shot
 
@@ -21,17 +22,23 @@ Entries = Sequence[cache.Entry]
 
 @dataclass(frozen=True)
 class Folder:
-    """A scanned folder: where its videos and its working folder are, and what the scan found."""
+    """A scanned folder: where its videos and its working folder are, what the scan found, and how it is to be read."""
 
     videos: Path
     work: Path
     files: Sequence[FileRecord]
     shots: Sequence[Shot]
+    heed_masks: bool = True
+    """Whether what masks hide is left out; else marks count as part of the scene."""
+    enlarge: bool = False
+    """Whether small pictures are enlarged to the size we want, and then count as sharp."""
 
     def lines(self, config: Config) -> list[Line]:
         """Return the ledger for the video that the settings want."""
-        rules = Rules(low_res_factor=config.low_res.factor)
-        return ledger(self.files, self.shots, config.video.target, masked=masked_files(self.work), rules=rules)
+        target = config.video.target
+        shots = [_as_large_as(target, shot) for shot in self.shots] if self.enlarge else self.shots
+        masked = masked_files(self.work) if self.heed_masks else ()
+        return ledger(self.files, shots, target, masked=masked, rules=Rules(low_res_factor=config.low_res.factor))
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,8 @@ class TrainingData:
     """Those that are also long enough and clean."""
     held_out: frozenset[str]
     """SHA-256 of the files kept from training."""
+    masks: Path | None
+    """Folder of mask files, if they are heeded."""
     work: Path
 
     @classmethod
@@ -66,8 +75,8 @@ class TrainingData:
         if not usable:
             raise ValueError(f"no shot of {folder.videos} can be used for {config.video.target}: see vidboot scan")
         video, factor = config.video, config.low_res.factor
-        sharp = cache.Spec(video.height, video.width, video.fps)
-        low = cache.Spec(video.height // factor, video.width // factor, video.fps)
+        sharp = cache.Spec(video.height, video.width, video.fps, folder.enlarge)
+        low = cache.Spec(video.height // factor, video.width // factor, video.fps, folder.enlarge)
         built = cache.build([s for _, s in usable], folder.videos, folder.work, [sharp, low], progress=progress)
         full = {(shot.sha256, shot.shot) for view, shot in usable if view == "full"}
         of_sharp = [entry for entry in built.entries if entry.height == sharp.height]
@@ -77,13 +86,14 @@ class TrainingData:
             sharp=of_sharp,
             full=[entry for entry in of_sharp if (entry.sha256, entry.shot) in full],
             held_out=_held_out(usable, config.data.held_out),
+            masks=folder.work / "masks" if folder.heed_masks else None,
             work=folder.work,
         )
 
     def pool(self, entries: Entries, **how: Any) -> Pool:
         """Draw clips from these shots; ``how`` goes to ``Pool``."""
         data = self.config.data
-        return Pool(entries, self.work / "masks", flip=data.flip, reverse=data.reverse, **how)
+        return Pool(entries, self.masks, flip=data.flip, reverse=data.reverse, **how)
 
     def split(self, entries: Entries, **how: Any) -> tuple[Pool, Pool]:
         """Return the pool to train on and that to measure on."""
@@ -91,14 +101,41 @@ class TrainingData:
         held_out = [entry for entry in entries if entry.sha256 in self.held_out]
         return self.pool(kept, **how), self.pool(held_out, **how)
 
+    def low_res_pools(self, level: int) -> tuple[Pool, Pool]:
+        """Return the pools of a level of the low-res view, to train on and to measure on."""
+        low = self.config.low_res
+        return self.split(self.low, window=low.window, group=low.group**level, hide=self.config.data.hide)
+
+    def gate_pool(self, level: int) -> Pool:
+        """Return the pool that the gate between a low-res level and the one below is fitted on."""
+        low, entries = self.config.low_res, self.low_res_pools(level)[0].entries
+        how = {"window": low.window * low.group, "group": low.group ** (level - 1), "whole": low.group}
+        return self.pool(entries, any_length=False, **how)
+
+    def clip_pools(self) -> tuple[Pool, Pool]:
+        """Return the pools of the short-clip view, to train on and to measure on."""
+        return self.split(self.sharp, window=self.config.clip.window, hide=self.config.data.hide)
+
+    def full_pool(self, entries: Entries) -> Pool:
+        """Return a pool of whole videos."""
+        return self.pool(entries, window=self.config.video.frames, any_length=False)
+
     @property
     def digest(self) -> str:
         """Names the data: the same shots, sizes, split and masks give the same digest."""
         parts = (self.low, self.sharp, self.full)
         names = [[(Path(e.path).name, e.sha256 in self.held_out) for e in part] for part in parts]
         shas = {entry.sha256 for entry in self.low}
-        masks = [path.read_text() for path in sorted((self.work / "masks").glob("*.json")) if path.stem in shas]
+        paths = sorted(self.masks.glob("*.json")) if self.masks else ()
+        masks = [path.read_text() for path in paths if path.stem in shas]
         return hashlib.sha256(json.dumps([names, masks]).encode()).hexdigest()
+
+
+def _as_large_as(target: Target, shot: Shot) -> Shot:
+    """Return the shot as it counts once its pictures are enlarged to at least the target's size."""
+    if detail(shot.width, shot.height, shot.stretch, target.height, target.width) >= 1:
+        return shot
+    return replace(shot, width=target.width, height=target.height, stretch=1.0)
 
 
 def _held_out(usable: Sequence[tuple[str, Shot]], share: float) -> frozenset[str]:

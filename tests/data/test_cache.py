@@ -73,6 +73,23 @@ def test_a_shot_is_never_magnified(videos: Path, work: Path) -> None:
     assert [(entry.height, entry.width) for entry in entries] == [(8, 8)]
 
 
+def test_a_shot_is_enlarged_only_where_that_is_asked_for_and_a_sharp_one_is_then_the_same(
+    videos: Path, work: Path
+) -> None:
+    write_film(videos / "small.mp4", moving_square(9, 16, 16))
+    write_film(videos / "sharp.mp4", moving_square(9, 64, 64))
+    shots = shots_of(videos, work)
+    kept = build(shots, videos, work, [Spec(32, 32, 8.0)]).entries
+    both = build(shots, videos, work, [Spec(32, 32, 8.0, enlarge=True)])
+    assert not both.failed
+    enlarged = {entry.source: entry for entry in both.entries}
+    assert kept == [enlarged["sharp.mp4"]]
+    (native,) = build(shots[1:], videos, work, [Spec(16, 16, 8.0)]).entries
+    large = open_clip(enlarged["small.mp4"], 0, 9)[0].astype(float)
+    means = large.reshape(9, 16, 2, 16, 2, 3).mean((2, 4))
+    assert np.abs(means - open_clip(native, 0, 9)[0]).mean() < 6  # no more is in it than in the small one
+
+
 def test_what_is_cached_is_not_decoded_again(videos: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_film(videos / "a.mp4", moving_square(20, 32, 32))
     shots = shots_of(videos, work)
@@ -154,3 +171,5 @@ def test_only_the_most_recent_shots_stay_open(videos: Path, work: Path) -> None:
     np.testing.assert_array_equal(clips.read(entries[0], 0, 2)[0], first)
     assert not first.flags.writeable
     assert second.shape == (2, 8, 8, 3)
+
+

@@ -206,6 +206,7 @@ def test_measuring_cuts_one_clip_from_the_middle_of_each_long_shot(pool: Pool, e
 def test_a_mask_that_is_edited_counts_at_once(pool: Pool, entries: dict[str, Entry]) -> None:
     b = replace(pool, entries=[entries["b.mp4"]], window=24, any_length=False)
     assert b.batch(1, seed=0, stage="clip", step=0).visible is not None
+    assert pool.masks is not None
     path = pool.masks / f"{entries['b.mp4'].sha256}.json"
     before = path.read_bytes()
     masks.save(path, replace(masks.load(path), events=()))
@@ -236,3 +237,11 @@ def test_the_spread_of_colour_is_the_deviation_between_clips_of_what_they_show(w
     colours = torch.stack([video.movedim(1, -1)[seen].mean(0) for video, seen in zip(batch.video, shown, strict=True)])
     assert abs(spread - (colours - mean).square().mean().sqrt()) < 1e-6
     assert spread > 0.01
+
+
+def test_without_masks_every_pixel_counts(pool: Pool, entries: dict[str, Entry]) -> None:
+    b = replace(pool, entries=[entries["b.mp4"]], window=24, any_length=False)
+    with_masks, without = (p.batch(2, seed=0, stage="clip", step=0) for p in (b, replace(b, masks=None)))
+    assert with_masks.visible is not None
+    assert without.visible is None
+    assert torch.equal(with_masks.video, without.video)

@@ -39,6 +39,8 @@ class Spec:
     height: int
     width: int
     fps: float
+    enlarge: bool = False
+    """Whether smaller pictures are enlarged to this size; else they are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,10 @@ class Built:
 
 
 def plan(shots: Sequence[Shot], work: Path, specs: Sequence[Spec]) -> Iterator[tuple[Shot, Entry]]:
-    """Yield an entry for each shot and spec whose pictures are at least as large as the spec, cached or not."""
+    """Yield an entry, cached or not, for each shot and each spec that its pictures are large enough for."""
     for shot in shots:
         for spec in specs:
-            if detail(shot.width, shot.height, shot.stretch, spec.height, spec.width) >= 1:
+            if spec.enlarge or detail(shot.width, shot.height, shot.stretch, spec.height, spec.width) >= 1:
                 yield shot, _entry(shot, work, spec)
 
 
@@ -193,7 +195,8 @@ def _write_all(
     folder.mkdir(parents=True, exist_ok=True)
     orders: dict[str, list[Order]] = defaultdict(list)
     for shot, entry in missing:
-        order = Order(shot, entry.height, entry.width, entry.fps, Path(entry.path), Path(entry.times_path))
+        enlarge = detail(shot.width, shot.height, shot.stretch, entry.height, entry.width) < 1
+        order = Order(shot, entry.height, entry.width, entry.fps, Path(entry.path), Path(entry.times_path), enlarge)
         orders[shot.path].append(order)
     _check_space([entry for _, entry in missing], folder, len(orders), progress)
     done: dict[str, str] = {}

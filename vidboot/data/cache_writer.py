@@ -27,6 +27,7 @@ class Order:
     fps: float
     frames_path: Path
     times_path: Path
+    enlarge: bool = False
 
 
 def write_videos(root: str, orders_of_video: dict[str, list[Order]]) -> Iterator[dict[str, str]]:
@@ -55,8 +56,9 @@ def _write_video(path: Path, orders: list[Order]) -> str:
 
 
 def _write_all(video: Video, orders: list[Order]) -> str:
-    resizers = {(order.height, order.width): Resizer(order.height, order.width) for order in orders}
-    writers = [_Writer(order, resizers[order.height, order.width]) for order in orders]
+    sizes = {(order.height, order.width, order.enlarge) for order in orders}
+    resizers = {size: Resizer(size[0], size[1], enlarge=size[2]) for size in sizes}
+    writers = [_Writer(order, resizers[order.height, order.width, order.enlarge]) for order in orders]
     last = max(order.shot.last for order in orders)
     try:
         for decoded in video.frames():

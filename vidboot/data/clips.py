@@ -34,8 +34,8 @@ class Pool:
     """Shots at one size, and how clips are cut from them."""
 
     entries: Sequence[Entry]
-    masks: Path
-    """Folder of mask files, SHA256.json."""
+    masks: Path | None
+    """Folder of mask files, SHA256.json; None: every pixel counts as the scene."""
     window: int
     """Longest clip, frames of the view."""
     group: int = 1
@@ -60,7 +60,7 @@ class Pool:
         A shot is drawn with a chance that grows as the square root of its length: more film says more, but not in
         proportion.
         """
-        rng = np.random.default_rng((seed, zlib.crc32(stage.encode()), step, rank))
+        rng = _rng_of_batch(seed, stage, step, rank)
         length = self._length(rng)
         long_enough = [entry for entry in self.entries if entry.frames >= length * self.group]
         chance = np.sqrt([entry.frames - length * self.group + 1 for entry in long_enough])
@@ -77,6 +77,10 @@ class Pool:
         marked = self._marked(length)
         return _hidden(batch, rng, lambda: self._found_shape(marked, length, rng) if marked else None)
 
+    def length(self, *, seed: int, stage: str, step: int, rank: int = 0) -> int:
+        """Return how many frames the clips of a batch have."""
+        return self._length(_rng_of_batch(seed, stage, step, rank))
+
     def fixed(self, size: int, *, most: int) -> Iterator[Batch]:
         """Cut one clip of the longest length from the middle of each shot that has it, in batches of ``size``."""
         length = self.longest * self.group
@@ -87,13 +91,14 @@ class Pool:
 
     def _marked(self, length: int) -> list[Entry]:
         """The shots, long enough, that have a mask."""
-        names = {path.stem for path in self.masks.glob("*.json")}
+        names = {path.stem for path in self.masks.glob("*.json")} if self.masks else ()
         return [e for e in self.entries if e.sha256 in names and e.frames >= length * self.group]
 
     def _found_shape(self, marked: Sequence[Entry], length: int, rng: np.random.Generator) -> Tensor:
         """What is visible beside a mark or a text found elsewhere, moved to any place: [length, 1, H, W]."""
         entry = marked[int(rng.integers(len(marked)))]
-        mask = self.masks / f"{entry.sha256}.json"
+        mask = self._mask(entry)
+        assert mask is not None, f"{entry.source} has no mask"
         visible = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
         _, H, W = visible.shape
         first = int(rng.integers(len(visible) - length * self.group + 1))
@@ -104,10 +109,13 @@ class Pool:
     def _cut(self, entry: Entry, first: int, length: int) -> _Clip:
         frames, pts_seconds, valid = open_clip(entry, first, first + length)
         visible = np.broadcast_to(valid[:, None, None].astype(np.uint8), frames.shape[:3])
-        mask = self.masks / f"{entry.sha256}.json"
-        if mask.is_file():
+        if mask := self._mask(entry):
             visible = visible & _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)[first : first + length]
         return _Clip(frames, visible, pts_seconds, entry.source)
+
+    def _mask(self, entry: Entry) -> Path | None:
+        mask = self.masks and self.masks / f"{entry.sha256}.json"
+        return mask if mask and mask.is_file() else None
 
     def _length(self, rng: np.random.Generator) -> int:
         if self.any_length and rng.random() >= FULL_LENGTH:
@@ -122,6 +130,10 @@ class Pool:
             times = clip.pts_seconds[0] + clip.pts_seconds[-1] - clip.pts_seconds[::-1]
             clip = replace(clip, frames=clip.frames[::-1], visible=clip.visible[::-1], pts_seconds=times)
         return clip
+
+
+def _rng_of_batch(seed: int, stage: str, step: int, rank: int) -> np.random.Generator:
+    return np.random.default_rng((seed, zlib.crc32(stage.encode()), step, rank))
 
 
 @dataclass(frozen=True)

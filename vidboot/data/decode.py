@@ -1,4 +1,4 @@
-"""Frames of a video file, decoded packet by packet, and shrunk by the one resizing filter of this project: area.
+"""Frames of a video file, decoded packet by packet, and resized by the one filter of this project: area.
 
 Boxes and sizes are in display pixels: the picture turned upright, with square pixels. One bad packet costs its own
 frames; everything from there to the next sound key frame counts as damaged.
@@ -166,11 +166,15 @@ def choose_stream(streams: list[VideoStream]) -> VideoStream:
 
 
 class Resizer:
-    """Crops decoded pictures to a target's aspect, turns them upright and shrinks them by area, never up."""
+    """Crops decoded pictures to a target's aspect, turns them upright and shrinks them by area.
 
-    def __init__(self, height: int, width: int) -> None:
+    Smaller pictures are refused, or, with ``enlarge``, interpolated linearly, which is what area does upward.
+    """
+
+    def __init__(self, height: int, width: int, *, enlarge: bool = False) -> None:
         self.height = height
         self.width = width
+        self.enlarge = enlarge
         self._graph = av.filter.Graph()
         self._graph_is_for: tuple[Geometry, str] | None = None
 
@@ -178,7 +182,7 @@ class Resizer:
         """Return the picture as uint8 RGB, [H, W, 3].
 
         Raises:
-            ValueError: the picture is smaller than the target.
+            ValueError: the picture is smaller than the target, and is not to be enlarged.
         """
         key = (geometry, picture.format.name)
         if key != self._graph_is_for:
@@ -194,7 +198,7 @@ class Resizer:
         x0, y0, x1, y1 = geometry.stored_box(center_crop_box(*geometry.size, self.height, self.width))
         turned = geometry.quarter_turns % 2
         width, height = (self.height, self.width) if turned else (self.width, self.height)
-        if x1 - x0 < width or y1 - y0 < height:
+        if not self.enlarge and (x1 - x0 < width or y1 - y0 < height):
             shown = "x".join(map(str, geometry.size))
             raise ValueError(f"a picture of {shown} (width x height) is too small for {self.width}x{self.height}")
         graph = av.filter.Graph()

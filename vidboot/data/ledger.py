@@ -117,9 +117,14 @@ def ledger(
 
 
 def kept_by_filtering(files: Sequence[FileRecord], lines: Sequence[Line]) -> float:
-    """Return the seconds a trainer keeps that filters first: full shots of files without any damage or mark."""
+    """Return the seconds a trainer keeps that filters first."""
+    return sum((line.seconds for line in filtered(files, lines)), 0.0)
+
+
+def filtered(files: Sequence[FileRecord], lines: Sequence[Line]) -> list[Line]:
+    """Return the lines a trainer keeps that filters first: full shots of files without any damage or mark."""
     clean = {file.path for file in files if not file.damaged}
-    return sum((line.seconds for line in lines if line.view == "full" and line.path in clean), 0.0)
+    return [line for line in lines if line.view == "full" and line.path in clean]
 
 
 def masked_files(work: Path) -> frozenset[str]:

@@ -1,0 +1,50 @@
+"""What is counted is what is computed: every matrix product of a training, by torch's own counter."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidboot import arithmetic, fit, scan, train
+from vidboot import config as configs
+from vidboot.data.encode import save_tiny
+from vidboot.data.progress import silent
+from vidboot.nets.factorized import FactorizedNet, NetConfig
+from vidboot.synthetic import FolderSizes, write_folder
+from vidboot.training_data import TrainingData
+
+SIZES = FolderSizes(
+    clips=4, low_res=4, full=3, subtitled=1, truncated=0, held_out=0, side=16, low_res_side=8, short_frames=8
+)
+SETTINGS = ("precision=float32", "low_res.train.batch=16", "clip.train.batch=16")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> train.Folder:
+    root = tmp_path_factory.mktemp("arithmetic")
+    write_folder(root / "videos", SIZES, held_out_path=root / "held", work=root / "work", encode=save_tiny, workers=1)
+    return train.Folder(root / "videos", root / "work", *scan.audit(root / "videos", root / "work"))
+
+
+@pytest.mark.parametrize("kind", ["space", "time", "joint"])
+@pytest.mark.parametrize("frames", [1, 6])
+def test_a_pass_through_a_net_is_counted_exactly(kind: Any, frames: int) -> None:
+    config = NetConfig(blocks=(kind, kind), width=32, heads=2, patch=4)
+    net = FactorizedNet(config)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.randn(1, frames, 3, 8, 16), torch.ones(1), pts_seconds=torch.arange(frames)[None] / 8)
+    assert arithmetic.forward(config, frames=frames, height=8, width=16) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("settings", [(), ("low_res.train.steps=0", "clip.train.steps=0", "direct.steps=9")])
+def test_a_training_takes_the_arithmetic_that_is_counted(
+    folder: train.Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(fit, "_measure", lambda stage, average, step, clock: {"stage": stage.name, "step": step})
+    config = configs.read(preset="smoke", settings=(*SETTINGS, *settings))
+    with FlopCounterMode(display=False) as counter:
+        run = train.train(folder, tmp_path / "run", config)
+    counted = arithmetic.of_run(run, TrainingData.of(folder, config, silent))
+    assert counted == pytest.approx(counter.get_total_flops(), rel=0.02)

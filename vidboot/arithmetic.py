@@ -1,0 +1,121 @@
+"""How much arithmetic a training takes, so that two can be given the same: FLOPs of all matrix products.
+
+Counted are the nets' products and attention, forward and backward, the frozen nets that a gate or a residual is trained
+over, the cross-fit, and Muon's orthogonalisation. Not counted is what costs next to nothing beside them or is no
+training: elementwise work, held-out measurements, samples on the way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from vidboot.build import GATE_KNOTS, gate_stage, low_res_stage
+from vidboot.composition import Plan, tapered
+from vidboot.config import Config
+from vidboot.data.clips import Pool
+from vidboot.fit import StageConfig
+from vidboot.nets.factorized import PLACE_OCTAVES, SIGMA_FEATURES, NetConfig
+from vidboot.run import Run
+from vidboot.train import CROSS_FIT_DRAWS
+from vidboot.training_data import TrainingData
+
+BACKWARD = 2
+"""Products of a backward pass per product forward: for the weights, and for what went in."""
+
+
+def forward(net: NetConfig, *, frames: int, height: int, width: int, channels_in: int = 3) -> int:
+    """FLOPs of one clip through a net; two per multiplication with its addition."""
+    D, pixels, N = net.width, net.patch**2, height * width // net.patch**2
+    seen = {"space": N, "time": frames, "joint": frames * N}
+    per_token = (channels_in + 1) * pixels * D + 3 * pixels * D  # in and out
+    for kind in net.blocks:
+        per_token += (4 + 2 * net.expand) * D**2 + 2 * seen[kind] * D
+    per_clip = 2 * SIGMA_FEATURES * D + D**2 + 6 * D**2 + 2 * D**2  # the noise level's embedding and modulations
+    return 2 * (frames * N * per_token + per_clip + 4 * PLACE_OCTAVES * D * N)
+
+
+def update(net: NetConfig, config: StageConfig) -> int:
+    """FLOPs of one step of Muon: the orthogonalisation of each block's matrices [m, n], m = width (Jordan et al. 2024).
+
+    One Newton-Schulz iteration takes X Xᵀ, its square, and their product with X.
+    """
+    columns = (3 + 1 + 2 * net.expand) * net.width  # n of all matrices of a block
+    iteration = 2 * (2 * net.width**2 * columns + 4 * net.width**3)
+    return len(net.blocks) * config.optim.newton_schulz_steps * iteration
+
+
+def full_step(config: Config, frames: int) -> int:
+    """FLOPs of one step of the net that is trained on full videos alone."""
+    video, net, stage = config.video, config.clip.net, config.direct
+    clip = forward(net, frames=frames, height=video.height, width=video.width)
+    return stage.batch * (1 + BACKWARD) * clip + update(net, stage)
+
+
+def of_run(run: Run, data: TrainingData) -> int:
+    """FLOPs of all stages that a run has done.
+
+    Args:
+        run: a trained run.
+        data: what it was trained on.
+    """
+    return sum(_stages(run, data).values())
+
+
+def _stages(run: Run, data: TrainingData) -> dict[str, int]:
+    config, counted = data.config, {}
+    video, low = config.video, config.low_res
+    sharp, small = (video.height, video.width), (video.height // low.factor, video.width // low.factor)
+    levels = [level for level in range(low.levels + 1) if run.done(low_res_stage(level))]
+    for level in levels:
+        stage = low.coarse if level else low.train
+        pool = data.low_res_pools(level)[0]
+        counted[low_res_stage(level)] = _view(low_res_stage(level), stage, low.net, pool, small, config.seed)
+        if run.done(gate_stage(level)) and level:
+            frames = data.gate_pool(level).longest
+            counted[gate_stage(level)] = low.gate.steps * low.gate.batch * _low_res(config, frames, level - 1, level)
+    if run.done("clip"):
+        counted["clip"] = _view("clip", config.clip.train, config.clip.net, data.clip_pools()[0], sharp, config.seed)
+    if run.done("direct"):
+        counted["direct"] = config.direct.steps * full_step(config, data.full_pool(data.full).longest)
+    if not (data.full and run.done("clip") and levels):
+        return counted
+    frames = data.full_pool(data.full).longest
+    composed = _composition(config, frames, levels[-1])
+    if run.done(gate_stage(0)):
+        counted[gate_stage(0)] = config.gate.steps * config.gate.batch * composed
+    if run.done("residual"):
+        stage, net = config.residual.train, config.clip.net
+        R = forward(net, frames=frames, height=sharp[0], width=sharp[1], channels_in=6)
+        training = stage.steps * (stage.batch * (composed + (1 + BACKWARD) * R) + update(net, stage))
+        folds = 2 if len({entry.sha256 for entry in data.full}) > 1 else 0
+        seen = CROSS_FIT_DRAWS * GATE_KNOTS * len(data.full) if folds else 0
+        counted["residual"] = (1 + folds) * training + seen * (composed + R)
+    return counted
+
+
+def _view(name: str, stage: StageConfig, net: NetConfig, pool: Pool, size: tuple[int, int], seed: int) -> int:
+    """FLOPs of a view's net: each of its batches has a length of its own."""
+    lengths = Counter(pool.length(seed=seed, stage=name, step=step) for step in range(stage.steps))
+    clips = sum(n * forward(net, frames=T, height=size[0], width=size[1]) for T, n in lengths.items())
+    return stage.batch * (1 + BACKWARD) * clips + stage.steps * update(net, stage)
+
+
+def _composition(config: Config, frames: int, top: int) -> int:
+    """FLOPs of one video through the composition of clips with the low-res levels up to ``top``."""
+    video, plan = config.video, tapered(config.clip.window, config.clip.overlap)
+    clips = _windows(config.clip.net, plan, frames, video.height, video.width)
+    return clips + _low_res(config, frames, 0, top)
+
+
+def _low_res(config: Config, frames: int, level: int, top: int) -> int:
+    """FLOPs of one video of ``frames`` frames at ``level`` through its net and the coarser ones up to ``top``."""
+    video, low = config.video, config.low_res
+    plan = tapered(low.window, low.overlap)
+    fine = _windows(low.net, plan, frames, video.height // low.factor, video.width // low.factor)
+    if frames <= low.group or level == top:
+        return fine
+    return fine + _low_res(config, -(-frames // low.group), level + 1, top)
+
+
+def _windows(net: NetConfig, plan: Plan, frames: int, height: int, width: int) -> int:
+    return sum(forward(net, frames=len(piece.weight), height=height, width=width) for piece in plan(frames))
