@@ -22,10 +22,11 @@ LAYERS = (
     ("fit",),
     ("config",),
     ("build", "training_data", "leak", "mask_merge", "mask_video"),
-    ("stages", "inpaint"),
+    ("stages", "inpaint", "policies"),
     ("train", "generate", "scan", "report"),
     ("evaluate", "restore", "mask", "review", "arithmetic"),
-    ("evaluation_page",),
+    ("pages", "comparison"),
+    ("compare_page",),
     ("demo", "compare"),
     ("__main__",),
 )

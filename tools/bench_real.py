@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from vidboot import config as configs
-from vidboot import evaluate, evaluation_page, scan, train
+from vidboot import evaluate, pages, scan, train
 from vidboot.data import cache
 from vidboot.data.encode import save_video
 
@@ -98,7 +98,7 @@ def one_seed(videos: Path, out: Path, config: configs.Config, seed: int) -> dict
         policies=("full", "clips-only"),
         seed=seed,
     )
-    evaluation_page.write_page(folder / "evaluation.html", evaluation, run)
+    pages.write_page(folder / "evaluation.html", evaluation, run)
     seconds: dict[str, float] = {}
     for row in run.metrics():
         seconds[row["stage"]] = row["seconds"]

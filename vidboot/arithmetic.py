@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vidboot.build import GATE_KNOTS, gate_stage, low_res_stage
+from vidboot.build import GATE_KNOTS, Parts, gate_stage, low_res_stage
 from vidboot.composition import Plan, tapered
 from vidboot.config import Config
 from vidboot.data.clips import Pool
+from vidboot.data.progress import silent
 from vidboot.fit import StageConfig
 from vidboot.nets.factorized import PLACE_OCTAVES, SIGMA_FEATURES, NetConfig
 from vidboot.run import Run
 from vidboot.train import CROSS_FIT_DRAWS
-from vidboot.training_data import TrainingData
+from vidboot.training_data import Folder, TrainingData
 
 BACKWARD = 2
 """Products of a backward pass per product forward: for the weights, and for what went in."""
@@ -51,14 +52,9 @@ def full_step(config: Config, frames: int) -> int:
     return stage.batch * (1 + BACKWARD) * clip + update(net, stage)
 
 
-def of_run(run: Run, data: TrainingData) -> int:
-    """FLOPs of all stages that a run has done.
-
-    Args:
-        run: a trained run.
-        data: what it was trained on.
-    """
-    return sum(_stages(run, data).values())
+def of_run(run: Run, folder: Folder) -> int:
+    """FLOPs of all stages that a run has done on a folder."""
+    return sum(_stages(run, TrainingData.of(folder, Parts.of(run).config, silent)).values())
 
 
 def _stages(run: Run, data: TrainingData) -> dict[str, int]:

@@ -11,25 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from vidboot import evaluate as evaluating
-from vidboot import evaluation_page, report, scan, synthetic
+from vidboot import pages, report, scan, synthetic
 from vidboot import train as training
 from vidboot.config import Config
 from vidboot.data.encode import save_tiny
-from vidboot.data.ledger import Line
+from vidboot.data.ledger import Line, kept_by_filtering
 from vidboot.data.progress import Progress
 from vidboot.data.records import FileRecord
 from vidboot.evaluate import Evaluation
 from vidboot.fit import Report
 from vidboot.generate import generate
 from vidboot.run import Run
-
-VIEW_NAMES = {
-    "full": "long, sharp, clean",
-    "low_res": "small and long",
-    "short_clip": "sharp and short",
-    "masked": "subtitled or damaged, through masks",
-    "unused": "nothing",
-}
 
 Part = Callable[[str], AbstractContextManager[Progress]]
 """Name of a part of the work -> where that part tells how far it is, while it lasts."""
@@ -182,15 +174,11 @@ def _page(
 ) -> report.Report:
     memory_long = long.numbers["lag_correlation"]
     total = sum(line.seconds for line in lines if line.view != "unused")
-    full = sum(line.seconds for line in lines if line.view == "full")
-    refused: dict[str, list[str]] = {}
-    for file in files:
-        if file.reason is not None:
-            refused.setdefault(file.reason.value, []).append(file.path)
-    sections = evaluation_page.page_sections(short)
+    full = kept_by_filtering(files, lines)
+    sections = pages.page_sections(short)
     sections["samples"] += [
         report.Samples(sample.policy, sample.videos, sample.fps, f"{long.frames} frames. {sample.note}".strip())
-        for sample in evaluation_page.page_sections(long, most_videos=4)["samples"]
+        for sample in pages.page_sections(long, most_videos=4)["samples"]
     ]
     return report.Report(
         title="vidboot demo",
@@ -203,16 +191,8 @@ def _page(
             ),
             report.Headline(f"{seconds / 60:.1f} min", "for this call; what an earlier one had made was kept"),
         ],
-        ledger=[
-            report.LedgerRow(
-                VIEW_NAMES[view],
-                sum(line.seconds for line in lines if line.view == view),
-                full if view == "full" else 0.0,
-                len({line.path for line in lines if line.view == view}),
-            )
-            for view in VIEW_NAMES
-        ],
-        refused=[report.Refused(reason, paths) for reason, paths in refused.items()],
+        ledger=pages.ledger_rows(files, lines),
+        refused=pages.refused(files),
         clip_seconds=run.record["config"]["clip"]["window"] / short.fps,
         losses=run.metrics(),
         details={"seed": str(run.record["config"]["seed"]), "torch": run.record["torch"]},

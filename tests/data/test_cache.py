@@ -171,5 +171,3 @@ def test_only_the_most_recent_shots_stay_open(videos: Path, work: Path) -> None:
     np.testing.assert_array_equal(clips.read(entries[0], 0, 2)[0], first)
     assert not first.flags.writeable
     assert second.shape == (2, 8, 8, 3)
-
-

@@ -1,17 +1,29 @@
-"""How an evaluation is shown: sections of a page, the page itself, and lines for a terminal."""
+"""How a folder and an evaluation are shown: sections of a page, the page itself, and lines for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidboot import report
 from vidboot.data.encode import to_uint8
+from vidboot.data.ledger import Line, filtered
+from vidboot.data.records import FileRecord
 from vidboot.evaluate import Evaluation
 from vidboot.report import write_report
 from vidboot.run import Run
 
+VIEW_NAMES = {
+    "full": "long, sharp, clean",
+    "low_res": "small and long",
+    "short_clip": "sharp and short",
+    "masked": "subtitled or damaged, through masks",
+    "unused": "nothing",
+}
+
+MEMORY_SLACK = 0.1
+"""Memory may fall behind that of real video by this much."""
 RANGE = (0.7, 1.4)
 """Share of real motion, spread and detail within which memory counts."""
 
@@ -26,6 +38,31 @@ PAINTED = {
     "leak_score": ("marks painted", "correlation with the training clips' mark that shows most; real video is clean"),
     "text_hits_per_100_frames": ("text painted", "lines of text found in 100 frames"),
 }
+
+
+def ledger_rows(files: Sequence[FileRecord], lines: Sequence[Line]) -> list[report.LedgerRow]:
+    """Return how much video teaches each view, beside what filtering keeps of it."""
+    kept = filtered(files, lines)
+
+    def row(view: str, name: str) -> report.LedgerRow:
+        of_view = [line for line in lines if line.view == view]
+        paths = {line.path for line in of_view}
+        return report.LedgerRow(name, seconds_of(of_view), seconds_of(kept) if view == "full" else 0.0, len(paths))
+
+    return [row(view, name) for view, name in VIEW_NAMES.items()]
+
+
+def seconds_of(lines: Sequence[Line]) -> float:
+    return sum((line.seconds for line in lines), 0.0)
+
+
+def refused(files: Sequence[FileRecord]) -> list[report.Refused]:
+    """Return the files that teach nothing, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for file in files:
+        if file.reason is not None:
+            by_reason.setdefault(file.reason.value, []).append(file.path)
+    return [report.Refused(reason, paths) for reason, paths in by_reason.items()]
 
 
 def page_sections(evaluation: Evaluation, *, most_videos: int = 8) -> dict[str, Any]:
@@ -59,7 +96,7 @@ def _measures(numbers: Mapping[str, Any]) -> Iterator[report.Metric]:
         "memory of colour",
         f"correlation {numbers['lag']} frames apart; 1 = the same things are still there",
         memory,
-        (memory["real"] - 0.1, None),
+        (memory["real"] - MEMORY_SLACK, None),
     )
     for key, (name, meaning) in MEANINGS.items():
         real = numbers[key]["real"]

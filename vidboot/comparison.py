@@ -1,0 +1,198 @@
+"""What a comparison found: its numbers with their intervals, and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidboot import build, metrics
+from vidboot.config import Config
+from vidboot.data.records import Shot
+from vidboot.evaluate import INTERVAL, MISSED, Evaluation
+from vidboot.fit import BANDS
+from vidboot.meter import missed_nats
+from vidboot.policies import LEAST_TO_TELL, Policy
+from vidboot.report import Measured
+from vidboot.run import Run
+from vidboot.training_data import Folder
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a policy."""
+
+    run: Run
+    flops: int
+    """Of all matrix products of its training."""
+    best: build.Policy
+    """The most that the run can do: by this it is measured."""
+    evaluation: Evaluation
+
+    @property
+    def losses(self) -> Tensor:
+        """Weighted denoising loss of each held-out video, the mean over noise levels: [videos]."""
+        return self.evaluation.losses(self.best)
+
+    @property
+    def videos(self) -> Tensor:
+        return self.evaluation.videos[self.best]
+
+    @property
+    def optimisation_seconds(self) -> float:
+        """Time in the steps of all stages, two stages at once counted twice; held-out measurements left out."""
+        seconds, before = 0.0, {}
+        for row in self.run.metrics():
+            seconds += row["ms_per_step"] / 1e3 * (row["step"] - before.get(row["stage"], 0))
+            before[row["stage"]] = row["step"]
+        return seconds
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A policy, what it finds in the folder, and what came of it; None where it finds nothing."""
+
+    policy: Policy
+    folder: Folder
+    trained: Trained | None = None
+
+    @property
+    def finds(self) -> str:
+        shots = self.folder.shots
+        seconds = sum(shot.seconds for shot in shots)
+        if not shots:
+            return f"{self.policy.doing} leaves 0 clips"
+        return f"{self.policy.doing} leaves {len(shots)} clips, {seconds:.0f} s of video"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Policies, vidboot's first, and the folder and the videos they were compared on."""
+
+    title: str
+    config: Config
+    folder: Folder
+    held_out: Sequence[Shot]
+    contenders: Sequence[Contender]
+
+    @property
+    def trained(self) -> dict[str, Trained]:
+        return {one.policy.name: one.trained for one in self.contenders if one.trained}
+
+    @property
+    def keep(self) -> Trained:
+        keep = self.contenders[0].trained
+        assert keep is not None
+        return keep
+
+
+Table = Mapping[str, Mapping[str, Measured]]
+"""Measure -> policy -> value; of "real" too where it has one."""
+
+
+def measure(comparison: Comparison) -> Table:
+    """Return every measure of every policy that could be trained, with 90 % intervals by bootstrap over videos."""
+    trained, keep = comparison.trained, comparison.keep
+    lag, factor = keep.evaluation.numbers["lag"], comparison.config.low_res.factor
+    sampled = {name: dict(_sampled(one.videos, lag, factor)) for name, one in trained.items()}
+    real = dict(_sampled(keep.evaluation.videos["real"], lag, factor))
+    errors = {f"keep {policy}": of for policy, of in keep.evaluation.errors.items()}
+    errors |= {name: one.evaluation.errors[one.best] for name, one in trained.items()}
+    missed = missed_nats(errors, BANDS)
+    return {
+        "held_out_loss": {name: _with_interval(_mean, one.losses) for name, one in trained.items()},
+        "loss_over_keep": {
+            name: _with_interval(_ratio, one.losses, keep.losses) for name, one in trained.items() if one is not keep
+        },
+        "lag_correlation": {name: of["lag_correlation"] for name, of in {"real": real, **sampled}.items()},
+        **{
+            key: {name: _over(of[key], real[key].value) for name, of in sampled.items()}
+            for key in ("motion_energy", "spread", "high_band_energy")
+        },
+        "missed_nats_per_dimension": {name: _with_interval(_mean, missed[name]) for name in trained},
+    }
+
+
+def _sampled(videos: Tensor, lag: int, factor: int) -> Iterator[tuple[str, Measured]]:
+    """What is measured on videos without their truth, [B, T, 3, H, W]."""
+    yield (
+        "lag_correlation",
+        _with_interval(lambda x: metrics.lag_correlation(x, lag), metrics.colour_features(videos)),
+    )
+    yield "motion_energy", _with_interval(_mean, _each(metrics.motion_energy, videos))
+    yield "spread", _with_interval(lambda x: float(x.var(dim=0).mean()), videos.mean(dim=1))
+    yield "high_band_energy", _with_interval(_mean, _each(lambda x: metrics.high_band_energy(x, factor), videos))
+
+
+def _each(of: Callable[[Tensor], float], videos: Tensor) -> Tensor:
+    return torch.tensor([of(video[None]) for video in videos])
+
+
+def _mean(x: Tensor) -> float:
+    return float(x.mean())
+
+
+def _ratio(a: Tensor, b: Tensor) -> float:
+    return float(a.mean() / b.mean())
+
+
+def _with_interval(statistic: Callable[..., float], *samples: Tensor) -> Measured:
+    return Measured(statistic(*samples), *metrics.bootstrap_interval(statistic, *samples, level=INTERVAL))
+
+
+def _over(measured: Measured, real: float) -> Measured:
+    assert measured.low is not None
+    assert measured.high is not None
+    return Measured(measured.value / real, measured.low / real, measured.high / real)
+
+
+def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
+    """Return what ``vidboot compare --json`` prints."""
+
+    def of(one: Contender) -> dict[str, Any]:
+        found = {
+            "clips": len(one.folder.shots),
+            "seconds": round(sum(shot.seconds for shot in one.folder.shots), 1),
+            "finds": one.finds,
+        }
+        if one.trained is None:
+            return found
+        name = one.policy.name
+        measured = {key: vars(values[name]) for key, values in table.items() if name in values}
+        return {**found, "net": one.trained.best, "flops": one.trained.flops, **measured}
+
+    return {
+        "verdict": verdict(comparison, table),
+        "target": str(comparison.config.video.target),
+        "seed": comparison.config.seed,
+        "held_out": [shot.path for shot in comparison.held_out],
+        "interval": INTERVAL,
+        "policies": {one.policy.name: of(one) for one in comparison.contenders},
+        "real": {"lag": comparison.keep.evaluation.numbers["lag"], **vars(table["lag_correlation"]["real"])},
+        "missed_nats_per_dimension": MISSED,
+    }
+
+
+def verdict(comparison: Comparison, table: Table) -> str:
+    """Say in one sentence whether keeping every file is worth it, against the best of the others."""
+    rivals = table["loss_over_keep"]
+    if not rivals:
+        left = " and ".join(one.finds for one in comparison.contenders[1:])
+        return f"Only vidboot can train on this folder: {left}."
+    name, ratio = min(rivals.items(), key=lambda rival: rival[1].value)
+    assert ratio.low is not None
+    assert ratio.high is not None
+    told = (
+        f"its held-out loss is {ratio.value:.2f} times that of keep ({ratio.low:.2f} to {ratio.high:.2f}), "
+        f"on {len(comparison.held_out)} videos that neither has seen"
+    )
+    if len(comparison.held_out) < LEAST_TO_TELL:
+        return f"Too few videos were set aside to tell keep from {name}: {told}; {LEAST_TO_TELL} are the least."
+    if ratio.low > 1:
+        return f"Keeping every file beats {name}, the better of the others: {told}."
+    if ratio.high < 1:
+        return f"Keeping every file does not pay here, {name} is better: {told}."
+    return f"Keeping every file and {name} cannot be told apart here: {told}."

@@ -1,0 +1,121 @@
+"""Ways of using a folder: vidboot's and those of other trainers, and the videos that none of them may see."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from vidboot.config import Config
+from vidboot.data import ledger
+from vidboot.data.records import Shot
+from vidboot.errors import WorkFailed
+from vidboot.fit import StageConfig
+from vidboot.training_data import Folder
+
+LEAST_HELD_OUT = 2
+"""No interval can be given for fewer videos."""
+LEAST_TO_TELL = 5
+"""All of fewer videos favour one of two equal policies more often than one time in twenty."""
+MOST_HELD_OUT = 32
+
+
+def split(folder: Folder, config: Config, *, held_out: int | None = None) -> tuple[Folder, list[Shot]]:
+    """Set whole files of full quality aside to measure on.
+
+    They are drawn by content and seed: renaming a file changes nothing, and copies of it go to the same side. Another
+    encoding of the same film is another content: it is not recognised.
+
+    Args:
+        folder: the scanned folder.
+        config: settings; what full means, and the seed.
+        held_out: files to set aside; default a third of the full ones, or as many of one half as are needed to tell
+            policies apart, at least 2 and at most 32.
+
+    Returns:
+        The folder without them, and of each its longest full shot.
+
+    Raises:
+        ValueError: ``held_out`` is below 2.
+        WorkFailed: there are too few full videos, or nothing else to train on.
+    """
+    if held_out is not None and held_out < LEAST_HELD_OUT:
+        raise ValueError(f"{held_out = } must be at least {LEAST_HELD_OUT}: no interval can be given for fewer videos")
+    longest: dict[str, Shot] = {}
+    for shot in filtered(folder, config).shots:
+        if shot.sha256 not in longest or shot.seconds > longest[shot.sha256].seconds:
+            longest[shot.sha256] = shot
+    count = held_out or _share(len(longest))
+    if len(longest) < count:
+        raise WorkFailed(
+            f"{folder.videos} has {len(longest)} full videos ({config.video.target}, without damage or marks); "
+            f"a comparison needs {count} to measure on: choose a smaller video with --set, or add some"
+        )
+    aside = sorted(longest, key=lambda sha256: hashlib.sha256(f"{config.seed} {sha256}".encode()).digest())[:count]
+    rest = replace(
+        folder,
+        files=[file for file in folder.files if file.sha256 not in aside],
+        shots=[shot for shot in folder.shots if shot.sha256 not in aside],
+    )
+    if all(line.view == "unused" for line in rest.lines(config)):
+        raise WorkFailed(f"beside the {count} full videos of {folder.videos} to measure on, no shot can be used")
+    return rest, [longest[sha256] for sha256 in aside]
+
+
+def _share(full: int) -> int:
+    """How many of the full videos to set aside."""
+    return min(MOST_HELD_OUT, max(LEAST_HELD_OUT, round(full / 3), min(LEAST_TO_TELL, full // 2)))
+
+
+def everything(folder: Folder, config: Config) -> Folder:
+    return folder
+
+
+def filtered(folder: Folder, config: Config) -> Folder:
+    """Leave the full shots of files without any damage or mark."""
+    kept = {(line.path, line.shot) for line in ledger.filtered(folder.files, folder.lines(config))}
+    return replace(folder, shots=[shot for shot in folder.shots if (shot.path, shot.shot) in kept])
+
+
+def upscaled(folder: Folder, config: Config) -> Folder:
+    """Enlarge what is small, take marks for part of the scene, and leave what is then full."""
+    return filtered(replace(folder, heed_masks=False, enlarge=True), config)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A way of using a folder."""
+
+    name: str
+    doing: str
+    meaning: str
+    selected: Callable[[Folder, Config], Folder]
+    """What of a folder is trained on, and how it is read."""
+
+
+KEEP = Policy("keep", "keeping", "every file trains the view it can", everything)
+RIVALS = (
+    Policy("filter", "filtering", "one net, trained on the long, sharp, clean videos alone", filtered),
+    Policy(
+        "upscale",
+        "upscaling",
+        "one net; small videos enlarged, marks ignored, short and damaged ones dropped",
+        upscaled,
+    ),
+)
+
+
+def views_only(config: Config) -> Config:
+    """Return the settings without the baseline: a net for each view, their gates and the residual."""
+    return config.model_copy(update={"direct": _with_steps(config.direct, 0)})
+
+
+def direct_only(config: Config, *, steps: int) -> Config:
+    """Return settings that train one net directly on whole videos, and nothing else."""
+    low_res = config.low_res.model_copy(update={"train": _with_steps(config.low_res.train, 0)})
+    clip = config.clip.model_copy(update={"train": _with_steps(config.clip.train, 0)})
+    return config.model_copy(update={"low_res": low_res, "clip": clip, "direct": _with_steps(config.direct, steps)})
+
+
+def _with_steps(stage: StageConfig, steps: int) -> StageConfig:
+    return stage.model_copy(update={"steps": steps})
