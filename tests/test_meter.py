@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vidboot.composition import Plan, counted, tapered, whole, windowed
 from vidboot.denoiser import Denoise, evenly_timed
-from vidboot.fit import BANDS
+from vidboot.losses import BANDS
 from vidboot.losses import Batch, held_out_errors
 from vidboot.meter import LEAST_SIGMA, missed_nats, nats_per_dimension
 

@@ -1,23 +1,23 @@
-"""The command line: parsing, and how errors and progress reach a person. The work is in the verbs."""
+"""The command line: parsing. The work is in the verbs."""
 
 from __future__ import annotations
 
-import errno
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vidboot.terminal import report_line, show, told
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Work = Annotated[Path | None, typer.Option(help="Working folder; default NAME.vidboot in the current directory.")]
 Videos = Annotated[Path, typer.Argument(help="A folder of videos, searched whole, or one file. Never written to.")]
+Preset = Annotated[str, typer.Option(help="A complete set of settings: smoke, tiny, real or base.")]
+SettingsFile = Annotated[Path | None, typer.Option("--config", help="A settings file instead of a preset.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: part.name=value.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory that vidboot train made.")]
 
 
@@ -42,38 +42,6 @@ def work_folder_of_file(video: Path, work: Path | None) -> Path:
     return own if work or own.is_dir() else work_folder(video.resolve().parent, None)
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn what a person can mend into one sentence and an exit code: 2 the call was wrong, 1 the work failed."""
-    from vidboot.errors import WorkFailed
-
-    try:
-        yield
-    except ValueError as error:
-        _stop(2, str(error))
-    except WorkFailed as error:
-        _stop(1, str(error))
-    except OSError as error:
-        _stop(1, _os_sentence(error))
-    except KeyboardInterrupt:
-        _stop(130, "interrupted; run the same command again to go on")
-
-
-def _os_sentence(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "the disk or your share of it is full: make room and run this again; what was finished is kept"
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-
-
-def _stop(code: int, sentence: str) -> None:
-    print(f"vidboot: {sentence}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def _print(result: dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
-    print(json.dumps(result) if as_json else text())
-
-
 @app.command()
 def scan(
     videos: Videos,
@@ -85,11 +53,11 @@ def scan(
     from vidboot import scan as verb
     from vidboot.data.progress import on_stderr
 
-    with _told(), on_stderr("scan") as progress:
+    with told(), on_stderr("scan") as progress:
         folder = work_folder(videos, work)
         wanted = verb.Target.parse(target)
         result = verb.scan(videos, folder, wanted, progress=progress)
-    _print(result, as_json, lambda: verb.format_table(folder, wanted))
+    show(result, as_json, lambda: verb.format_table(folder, wanted))
 
 
 @app.command()
@@ -103,7 +71,7 @@ def mask(
     as_json: Json = False,
 ) -> None:
     """Find subtitles, marks, bars and broken frames; write masks for training and a page to review them on."""
-    with _told():
+    with told():
         from vidboot import review
         from vidboot.data.progress import on_stderr
 
@@ -114,7 +82,7 @@ def mask(
             result, text = _find_masks(videos, folder, kinds, text_model)
         with on_stderr("review") as progress:
             made = review.write_review(videos, folder, page or folder / "review.html", progress=progress)
-    _print({**result, "review": made}, as_json, lambda: f"{text}to review {made['events']} events open {made['page']}")
+    show({**result, "review": made}, as_json, lambda: f"{text}to review {made['events']} events open {made['page']}")
 
 
 def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | None) -> tuple[dict[str, Any], str]:
@@ -136,19 +104,19 @@ def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | 
 def train(
     videos: Videos,
     out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],
-    preset: Annotated[str, typer.Option(help="A complete set of settings: smoke, tiny, real or base.")] = "tiny",
-    config: Annotated[Path | None, typer.Option(help="A settings file instead of a preset.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Change one setting: part.name=value.")] = None,
+    preset: Preset = "tiny",
+    config: SettingsFile = None,
+    settings: Settings = None,
     work: Work = None,
     as_json: Json = False,
 ) -> None:
     """Train every view's net, the gates and the residual; run it again to resume."""
-    with _told():
+    with told():
         from vidboot import config as configs
 
         chosen = configs.read(preset=preset, path=config, settings=settings or ())
         result = run_training(videos, out, chosen, work_folder(videos, work))
-    _print(result, as_json, lambda: f"trained {', '.join(result['stages'])} into {out}")
+    show(result, as_json, lambda: f"trained {', '.join(result['stages'])} into {out}")
 
 
 def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, Any]:
@@ -161,24 +129,13 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     with on_stderr("scan") as progress:
         files, shots = audit.usable(videos, work, progress=progress)
     with on_stderr("cache") as progress:
-        run = verb.train(verb.Folder(videos, work, files, shots), out, config, report=_report_line, progress=progress)
+        run = verb.train(verb.Folder(videos, work, files, shots), out, config, report=report_line, progress=progress)
     return {
         "run": str(out),
         "stages": [p.parent.name for p in sorted(out.glob("*/weights.safetensors"))],
         "videos": len(files),
         "precision": run.record["precision"],
     }
-
-
-def _report_line(row: dict[str, Any]) -> None:
-    held_out = f"held-out {row['held_out_loss']:.4f}  " if "held_out_loss" in row else ""
-    leak = f"leak {row['leak_score']:.3f}  " if "leak_score" in row else ""
-    print(
-        f"{row['stage']:<18} {row['step']:>6}/{row['steps']}  loss {row['train_loss']:.4f}  {held_out}{leak}"
-        f"{row['ms_per_step']:.0f} ms/step  data wait {row['data_wait_percent']:.0f} %  "
-        f"eta {row['eta_seconds']:.0f} s  peak {row['peak_memory_mb']:.0f} MB",
-        file=sys.stderr,
-    )
 
 
 @app.command()
@@ -193,12 +150,12 @@ def generate(
     """Generate a video of any length."""
     from vidboot.data.progress import on_stderr
 
-    with _told(), on_stderr("generate") as progress:
+    with told(), on_stderr("generate") as progress:
         from vidboot import generate as verb
         from vidboot.build import check_policy
 
         result = verb.generate(run, out, frames=frames, policy=check_policy(policy), seed=seed, progress=progress)
-    _print(result, as_json, lambda: f"wrote {frames} frames to {out}")
+    show(result, as_json, lambda: f"wrote {frames} frames to {out}")
 
 
 @app.command()
@@ -216,7 +173,7 @@ def evaluate(
     """Measure generated video against held-out real video: numbers and a page."""
     from vidboot.data.progress import on_stderr
 
-    with _told():
+    with told():
         from vidboot import evaluate as verb
         from vidboot import pages
         from vidboot import scan as audit
@@ -241,7 +198,7 @@ def evaluate(
             )
         where = page or run / "evaluation.html"
         pages.write_page(where, evaluation, opened)
-    _print({**evaluation.numbers, "page": str(where)}, as_json, lambda: pages.format_numbers(evaluation, where))
+    show({**evaluation.numbers, "page": str(where)}, as_json, lambda: pages.format_numbers(evaluation, where))
 
 
 @app.command()
@@ -261,7 +218,7 @@ def restore(
     """Fill what a clip's masks hide, at the model's size; only the fill is enlarged. All other pixels stay."""
     from vidboot.data.progress import on_stderr
 
-    with _told(), on_stderr("restore") as progress:
+    with told(), on_stderr("restore") as progress:
         from vidboot import restore as verb
         from vidboot.build import check_policy
 
@@ -277,7 +234,7 @@ def restore(
             policy=check_policy(policy),
             progress=progress,
         )
-    _print(result, as_json, lambda: verb.sentence(result))
+    show(result, as_json, lambda: verb.sentence(result))
 
 
 @app.command()
@@ -287,23 +244,23 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Everything on a small folder that it makes itself; ends with a video and a page to judge it by."""
-    with _told():
+    with told():
         from vidboot import config as configs
         from vidboot import demo as story
         from vidboot.data.progress import on_stderr
 
         config, sizes = configs.read(preset=preset, settings=story.SETTINGS), story.sizes_of(preset)
-        result = story.demo(out, config, sizes, rows=_report_line, part=on_stderr)
-    _print(result, as_json, lambda: f"watch {result['video']} and open {result['report']}")
+        result = story.demo(out, config, sizes, rows=report_line, part=on_stderr)
+    show(result, as_json, lambda: f"watch {result['video']} and open {result['report']}")
 
 
 @app.command()
 def compare(
     videos: Videos,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs; default NAME.compare here.")] = None,
-    preset: Annotated[str, typer.Option(help="A complete set of settings: smoke, tiny, real or base.")] = "tiny",
-    config: Annotated[Path | None, typer.Option(help="A settings file instead of a preset.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Change one setting: part.name=value.")] = None,
+    preset: Preset = "tiny",
+    config: SettingsFile = None,
+    settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the nets and the samples; like --set seed=.")] = None,
     held_out: Annotated[int | None, typer.Option(help="Full files to measure on; default a third of them.")] = None,
     samples: Annotated[int, typer.Option(help="Videos generated by each policy.")] = 16,
@@ -311,7 +268,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train on your folder as vidboot does and as others do, for the same arithmetic: which is better?"""
-    with _told():
+    with told():
         from vidboot import compare as story
         from vidboot import compare_page
         from vidboot import config as configs
@@ -325,10 +282,10 @@ def compare(
             work_folder(videos, work),
             chosen,
             story.Sizes(held_out, samples),
-            rows=_report_line,
+            rows=report_line,
             part=on_stderr,
         )
-    _print(result, as_json, lambda: compare_page.format_table(result))
+    show(result, as_json, lambda: compare_page.format_table(result))
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ def page(comparison: Comparison, table: Table) -> report.Report:
     """Return the page."""
     keep, config = comparison.keep, comparison.config
     seen = {"real": (keep.evaluation, "real", "videos set aside; no policy has seen them")} | {
-        one.policy.name: (one.trained.evaluation, one.trained.best, f"{one.policy.meaning}: {one.finds}")
+        one.policy.name: (one.trained.evaluation, one.trained.best, f"{one.policy.meaning}; {one.amount}")
         for one in comparison.contenders
         if one.trained
     }
@@ -60,7 +60,7 @@ def _headlines(comparison: Comparison, table: Table) -> Iterator[report.Headline
             yield report.Headline(
                 f"{ratios[name].value:.2f}×", f"held-out loss of {name} over that of keep ({low:.2f} to {high:.2f})"
             )
-    yield report.Headline(f"{comparison.keep.flops / 1e12:,.1f}", "TFLOP of training for each policy")
+    yield report.Headline(_flop(comparison.keep.flops), "of matrix products train each policy")
 
 
 def _metrics(table: Table) -> Iterator[report.Metric]:
@@ -79,7 +79,7 @@ def _metrics(table: Table) -> Iterator[report.Metric]:
 
 def _details(comparison: Comparison) -> dict[str, str]:
     seconds = {name: f"{one.optimisation_seconds:.0f} s" for name, one in comparison.trained.items()}
-    flops = {name: f"{one.flops:.4g}" for name, one in comparison.trained.items()}
+    flops = {name: f"{one.flops:.5g}" for name, one in comparison.trained.items()}
     return {
         "seed": str(comparison.config.seed),
         "target": str(comparison.config.video.target),
@@ -91,6 +91,13 @@ def _details(comparison: Comparison) -> dict[str, str]:
         "set aside": ", ".join(shot.path for shot in comparison.held_out),
         "a source is": "the content of a file: another encoding of a film set aside, if there is one, was trained on",
     }
+
+
+def _flop(flops: int) -> str:
+    for scale, unit in ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP")):
+        if flops >= scale:
+            return f"{flops / scale:.1f} {unit}"
+    return f"{flops / 1e6:.1f} MFLOP"
 
 
 def _listed(values: Mapping[str, str]) -> str:

@@ -60,12 +60,14 @@ class Contender:
     trained: Trained | None = None
 
     @property
-    def finds(self) -> str:
+    def amount(self) -> str:
+        """How much there is to train on."""
         shots = self.folder.shots
-        seconds = sum(shot.seconds for shot in shots)
-        if not shots:
-            return f"{self.policy.doing} leaves 0 clips"
-        return f"{self.policy.doing} leaves {len(shots)} clips, {seconds:.0f} s of video"
+        return f"{len(shots)} clips, {sum(shot.seconds for shot in shots):.0f} s of video" if shots else "0 clips"
+
+    @property
+    def finds(self) -> str:
+        return f"{self.policy.doing} leaves {self.amount}"
 
 
 @dataclass(frozen=True)

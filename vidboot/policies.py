@@ -99,7 +99,7 @@ RIVALS = (
     Policy(
         "upscale",
         "upscaling",
-        "one net; small videos enlarged, marks ignored, short and damaged ones dropped",
+        "one net; small videos enlarged, marks ignored, short and damaged ones left out",
         upscaled,
     ),
 )

@@ -170,7 +170,8 @@ def _memory(curves: Sequence[LagCurve], clip_seconds: float | None, colours: Map
 def _metrics(metrics: Sequence[Metric]) -> str:
     if not metrics:
         return ""
-    policies = list(dict.fromkeys(policy for metric in metrics for policy in metric.values))
+    named = dict.fromkeys(policy for metric in metrics for policy in metric.values)
+    policies = sorted(named, key=lambda policy: policy != "real")
     head = "".join(f"<th>{escape(policy)}</th>" for policy in policies)
     body = "".join(
         f"<tr><th>{escape(metric.name)}<small>{escape(metric.meaning)}</small></th><td>{_allowed(metric)}</td>"
