@@ -21,7 +21,7 @@ LAYERS = (
     ("run",),
     ("fit",),
     ("config",),
-    ("build", "training_data", "leak", "mask_merge", "mask_video"),
+    ("build", "training_data", "leak", "mask_merge", "mask_video", "twins"),
     ("stages", "inpaint", "policies"),
     ("train", "generate", "scan", "report"),
     ("evaluate", "restore", "mask", "review", "arithmetic"),

@@ -114,7 +114,7 @@ def test_too_few_full_videos_are_told_with_how_many_there_are(tmp_path: Path, mi
         split(mixed, CONFIG, held_out=3)
     with pytest.raises(WorkFailed, match="has 0 full videos"):
         split(folder_of(tmp_path, film("small", side=8)), CONFIG)
-    with pytest.raises(WorkFailed, match="no shot can be used"):
+    with pytest.raises(WorkFailed, match="no shot of it can be used"):
         split(folder_of(tmp_path, film("a"), film("b"), film("blink", frames=1)), CONFIG)
     with pytest.raises(ValueError, match="must be at least 2"):
         split(mixed, CONFIG, held_out=1)

@@ -23,10 +23,11 @@ from vidboot.data.progress import Progress
 from vidboot.data.records import Shot
 from vidboot.evaluate import evaluate
 from vidboot.fit import Report
-from vidboot.policies import KEEP, RIVALS, Policy, direct_only, split, views_only
+from vidboot.policies import KEEP, RIVALS, Policy, direct_only, split, views_only, without
 from vidboot.report import write_report
 from vidboot.run import Run, write_text
-from vidboot.training_data import Folder
+from vidboot.training_data import Folder, TrainingData
+from vidboot.twins import versions
 
 Part = Callable[[str], AbstractContextManager[Progress]]
 """Name of a part of the work -> where that part tells how far it is, while it lasts."""
@@ -75,7 +76,13 @@ def compare(
         training.check_out(out / policy.name)
     with part("scan") as progress:
         files, shots = scan.usable(videos, work, progress=progress)
-    folder, held_out = split(Folder(videos, work, files, shots), config, held_out=sizes.held_out)
+    whole = Folder(videos, work, files, shots)
+    folder, held_out = split(whole, config, held_out=sizes.held_out)
+    with part("cache") as progress:
+        low = TrainingData.of(whole, config, progress).low
+    aside = {shot.sha256 for shot in held_out}
+    twins = versions([one for one in low if one.sha256 in aside], [one for one in low if one.sha256 not in aside])
+    folder = without(folder, config, twins)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,7 +105,8 @@ def compare(
         with part(f"{policy.name}: evaluate") as progress:
             trained[policy] = _evaluated(run, found[policy], held_out, sizes.samples, progress)
     contenders = [Contender(policy, chosen, trained.get(policy)) for policy, chosen in found.items()]
-    comparison = Comparison(f"vidboot compare {videos.name}", config, folder, held_out, contenders)
+    twin_paths = [file.path for file in files if file.sha256 in twins]
+    comparison = Comparison(f"vidboot compare {videos.name}", config, folder, held_out, twin_paths, contenders)
     table = measure(comparison)
     result = summary(comparison, table)
     write_report(out / "report.html", compare_page.page(comparison, table))

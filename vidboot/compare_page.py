@@ -89,7 +89,7 @@ def _details(comparison: Comparison) -> dict[str, str]:
         "net that is measured": _listed({name: one.best for name, one in comparison.trained.items()}),
         "samples": str(len(comparison.keep.videos)),
         "set aside": ", ".join(shot.path for shot in comparison.held_out),
-        "a source is": "the content of a file: another encoding of a film set aside, if there is one, was trained on",
+        "other versions of these, left out": ", ".join(comparison.other_versions) or "none found",
     }
 
 

@@ -78,6 +78,8 @@ class Comparison:
     config: Config
     folder: Folder
     held_out: Sequence[Shot]
+    other_versions: Sequence[str]
+    """Files that show the films measured on, and so train nothing."""
     contenders: Sequence[Contender]
 
     @property
@@ -171,6 +173,7 @@ def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
         "target": str(comparison.config.video.target),
         "seed": comparison.config.seed,
         "held_out": [shot.path for shot in comparison.held_out],
+        "other_versions_left_out": list(comparison.other_versions),
         "interval": INTERVAL,
         "policies": {one.policy.name: of(one) for one in comparison.contenders},
         "real": {"lag": comparison.keep.evaluation.numbers["lag"], **vars(table["lag_correlation"]["real"])},

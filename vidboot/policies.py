@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from vidboot.config import Config
@@ -23,8 +23,8 @@ MOST_HELD_OUT = 32
 def split(folder: Folder, config: Config, *, held_out: int | None = None) -> tuple[Folder, list[Shot]]:
     """Set whole files of full quality aside to measure on.
 
-    They are drawn by content and seed: renaming a file changes nothing, and copies of it go to the same side. Another
-    encoding of the same film is another content: it is not recognised.
+    They are drawn by content and seed: renaming a file changes nothing, and copies of it go to the same side. Other
+    versions of the same film are found elsewhere (``vidboot.twins``).
 
     Args:
         folder: the scanned folder.
@@ -52,14 +52,23 @@ def split(folder: Folder, config: Config, *, held_out: int | None = None) -> tup
             f"a comparison needs {count} to measure on: choose a smaller video with --set, or add some"
         )
     aside = sorted(longest, key=lambda sha256: hashlib.sha256(f"{config.seed} {sha256}".encode()).digest())[:count]
+    return without(folder, config, aside), [longest[sha256] for sha256 in aside]
+
+
+def without(folder: Folder, config: Config, sources: Collection[str]) -> Folder:
+    """Leave out the files with these SHA-256.
+
+    Raises:
+        WorkFailed: nothing is left to train on.
+    """
     rest = replace(
         folder,
-        files=[file for file in folder.files if file.sha256 not in aside],
-        shots=[shot for shot in folder.shots if shot.sha256 not in aside],
+        files=[file for file in folder.files if file.sha256 not in sources],
+        shots=[shot for shot in folder.shots if shot.sha256 not in sources],
     )
     if all(line.view == "unused" for line in rest.lines(config)):
-        raise WorkFailed(f"beside the {count} full videos of {folder.videos} to measure on, no shot can be used")
-    return rest, [longest[sha256] for sha256 in aside]
+        raise WorkFailed(f"beside the videos of {folder.videos} that are measured on, no shot of it can be used")
+    return rest
 
 
 def _share(full: int) -> int:

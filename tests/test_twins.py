@@ -1,0 +1,46 @@
+"""Other versions of a film are found, and other films are not."""
+
+import numpy as np
+import pytest
+from data.films import moving_square, write_film
+
+from vidboot.data.cache import Entry, Spec, build
+from vidboot.scan import audit
+from vidboot.synthetic import burn_subtitle
+from vidboot.twins import versions
+
+
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Entry]:
+    root = tmp_path_factory.mktemp("twins")
+    (root / "videos").mkdir()
+    film = moving_square(48, 64, 64, seed=1)
+    halved = film.reshape(48, 32, 2, 32, 2, 3).mean((2, 4)).astype(np.uint8)
+    films = {
+        "film": film,
+        "smaller": halved,
+        "cut": film[16:32],
+        "subtitled": burn_subtitle(film, 0, 0, 40)[0],
+        **{f"other {seed}": moving_square(48, 64, 64, seed=seed) for seed in (2, 3, 4)},
+    }
+    for name, frames in films.items():
+        write_film(root / "videos" / f"{name}.mp4", frames, options={"crf": "30"} if name == "smaller" else None)
+    shots = audit(root / "videos", root / "work", workers=1)[1]
+    built = build(shots, root / "videos", root / "work", [Spec(16, 16, 8.0)], workers=1)
+    return {entry.source.removesuffix(".mp4"): entry for entry in built.entries}
+
+
+def found(entries: dict[str, Entry], *names: str) -> set[str]:
+    among = {name: entry for name, entry in entries.items() if name not in names}
+    shas = versions([entries[name] for name in names], list(among.values()))
+    return {name for name, entry in among.items() if entry.sha256 in shas}
+
+
+@pytest.mark.parametrize("name", ["film", "smaller", "subtitled"])
+def test_every_version_of_a_film_is_found_from_every_other(entries: dict[str, Entry], name: str) -> None:
+    assert found(entries, name) == {"film", "smaller", "cut", "subtitled"} - {name}
+
+
+def test_other_films_are_not(entries: dict[str, Entry]) -> None:
+    assert found(entries, "other 2", "other 3") == set()
+    assert versions([], list(entries.values())) == set()
