@@ -11,7 +11,7 @@ from vidboot import config as configs
 from vidboot.data.ledger import kept_by_filtering
 from vidboot.data.records import FileRecord, Shot
 from vidboot.errors import WorkFailed
-from vidboot.policies import direct_only, filtered, split, upscaled, views_only
+from vidboot.policies import direct_only, filtered, split, upscaled, usable, views_only
 from vidboot.training_data import Folder
 
 CONFIG = configs.read(preset="smoke")  # 16 frames of 16 x 16 at 8 fps
@@ -124,6 +124,10 @@ def test_filter_is_what_the_ledger_says_filtering_keeps(mixed: Folder) -> None:
     kept = filtered(mixed, CONFIG)
     assert paths(kept) == {"full", "longer"}
     assert sum(shot.seconds for shot in kept.shots) == kept_by_filtering(mixed.files, mixed.lines(CONFIG))
+
+
+def test_keep_trains_on_everything_but_what_can_teach_nothing(mixed: Folder) -> None:
+    assert paths(usable(mixed, CONFIG)) == paths(mixed) - {"smallest", "slow"}
 
 
 def test_upscale_adds_the_small_and_the_marked_that_are_long_and_heeds_no_mask(mixed: Folder) -> None:

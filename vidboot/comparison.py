@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,7 @@ class Contender:
 
     @property
     def finds(self) -> str:
+        """What the policy leaves of the folder, as a clause."""
         return f"{self.policy.doing} leaves {self.amount}"
 
 
@@ -165,7 +167,7 @@ def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
         if one.trained is None:
             return found
         name = one.policy.name
-        measured = {key: vars(values[name]) for key, values in table.items() if name in values}
+        measured = {key: _plain(values[name]) for key, values in table.items() if name in values}
         return {**found, "net": one.trained.best, "flops": one.trained.flops, **measured}
 
     return {
@@ -176,9 +178,14 @@ def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
         "other_versions_left_out": list(comparison.other_versions),
         "interval": INTERVAL,
         "policies": {one.policy.name: of(one) for one in comparison.contenders},
-        "real": {"lag": comparison.keep.evaluation.numbers["lag"], **vars(table["lag_correlation"]["real"])},
+        "real": {"lag": comparison.keep.evaluation.numbers["lag"], **_plain(table["lag_correlation"]["real"])},
         "missed_nats_per_dimension": MISSED,
     }
+
+
+def _plain(measured: Measured) -> dict[str, float | None]:
+    """Return a number and its interval as JSON can hold them: null for what is not a number."""
+    return {key: value if math.isfinite(value) else None for key, value in vars(measured).items()}
 
 
 def verdict(comparison: Comparison, table: Table) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from vidboot.config import Config
@@ -76,19 +76,24 @@ def _share(full: int) -> int:
     return min(MOST_HELD_OUT, max(LEAST_HELD_OUT, round(full / 3), min(LEAST_TO_TELL, full // 2)))
 
 
-def everything(folder: Folder, config: Config) -> Folder:
-    return folder
+def usable(folder: Folder, config: Config) -> Folder:
+    """Leave every shot that can teach anything."""
+    return _only(folder, [line for line in folder.lines(config) if line.view != "unused"])
 
 
 def filtered(folder: Folder, config: Config) -> Folder:
     """Leave the full shots of files without any damage or mark."""
-    kept = {(line.path, line.shot) for line in ledger.filtered(folder.files, folder.lines(config))}
-    return replace(folder, shots=[shot for shot in folder.shots if (shot.path, shot.shot) in kept])
+    return _only(folder, ledger.filtered(folder.files, folder.lines(config)))
 
 
 def upscaled(folder: Folder, config: Config) -> Folder:
     """Enlarge what is small, take marks for part of the scene, and leave what is then full."""
     return filtered(replace(folder, heed_masks=False, enlarge=True), config)
+
+
+def _only(folder: Folder, lines: Sequence[ledger.Line]) -> Folder:
+    kept = {(line.path, line.shot) for line in lines}
+    return replace(folder, shots=[shot for shot in folder.shots if (shot.path, shot.shot) in kept])
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class Policy:
     """What of a folder is trained on, and how it is read."""
 
 
-KEEP = Policy("keep", "keeping", "every file trains the view it can", everything)
+KEEP = Policy("keep", "keeping", "every file trains the view it can", usable)
 RIVALS = (
     Policy("filter", "filtering", "one net, trained on the long, sharp, clean videos alone", filtered),
     Policy(
