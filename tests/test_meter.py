@@ -4,13 +4,13 @@ from functools import cache
 
 import pytest
 import torch
-from test_composition_gaussian import FRAMES, SIDE, covariance, gaussian, matrix
+from gaussian import gaussian, matrix
+from test_composition_gaussian import FRAMES, SHAPE, SIDE, covariance
 from torch import Tensor
 
 from vidboot.composition import Plan, counted, tapered, whole, windowed
 from vidboot.denoiser import Denoise, evenly_timed
-from vidboot.losses import BANDS
-from vidboot.losses import Batch, held_out_errors
+from vidboot.losses import BANDS, Batch, held_out_errors
 from vidboot.meter import LEAST_SIGMA, missed_nats, nats_per_dimension
 
 D = FRAMES * SIDE**2
@@ -28,7 +28,7 @@ def excess(length: int, overlap: int, sigmas: tuple[float, ...]) -> Tensor:
     rows = []
     for sigma in sigmas:
         noisy = C + sigma**2 * torch.eye(D, dtype=C.dtype)
-        miss = matrix(in_time(counted(length, overlap)), sigma) - torch.linalg.solve(noisy, C).T
+        miss = matrix(in_time(counted(length, overlap)), sigma, SHAPE) - torch.linalg.solve(noisy, C).T
         rows.append((miss @ noisy @ miss.T).trace() / D)
     return torch.stack(rows)[:, None]
 

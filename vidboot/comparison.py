@@ -14,7 +14,7 @@ from vidboot import build, metrics
 from vidboot.config import Config
 from vidboot.data.records import Shot
 from vidboot.evaluate import INTERVAL, MISSED, Evaluation
-from vidboot.fit import BANDS
+from vidboot.losses import BANDS
 from vidboot.meter import missed_nats
 from vidboot.policies import LEAST_TO_TELL, Policy
 from vidboot.report import Measured
