@@ -114,7 +114,11 @@ def test_the_table_says_what_its_cells_say(tmp_path: Path) -> None:
             row = {"losses": [[loss + video + seed] * len(case.SIGMAS) for video in range(5)]}
             table._cell(tmp_path, way, n, seed).write_text(json.dumps(row))
         (tmp_path / f"memory-seed{seed}.json").write_text("{}")
-    rows = {(row["way"], row["n"]): row for row in table.table(tmp_path, [0, 1])["rows"]}
+    result = table.table(tmp_path, [0, 1])
+    rows = {(row["way"], row["n"]): row for row in result["rows"]}
+    between = {(row["way"], row["n"]): row for row in result["between"]}
+    assert between[table.BLEND, "n0"]["factor"]["value"] == pytest.approx(3)
+    assert between[table.BLEND, "n0/4"]["n_eq"]["value"] == pytest.approx(32 + 2 * 8)
     assert rows[table.COMPOSITION, 0]["n_eq"]["value"] == pytest.approx(32)
     # Videos and seeds differ in the same way for every cell, so drawing them again in pairs changes nothing.
     assert rows[table.COMPOSITION, 0]["n_eq"]["interval"] == pytest.approx([32, 32])

@@ -125,39 +125,47 @@ def table(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     means = {key: float(x.mean()) for key, x in values.items()}
     point = _worths(means)
     intervals = {key: np.quantile([one[key] for one in resampled], (0.05, 0.95)).tolist() for key in point}
-    rows = [
-        {
-            "way": way,
-            "n": n,
-            "loss": means[way, n],
-            "bands": {name: of[way, n][:, :, inside].mean().item() for name, inside in _bands().items()},
-            **{key: {"value": point[at], "interval": intervals[at]} for key in KEYS if (at := (way, n, key)) in point},
-        }
-        for way, n in cells()
-    ]  # fmt: skip
+
+    def worths(way: str, n: int | str) -> dict[str, Any]:
+        at = [(way, n, key) for key in KEYS if (way, n, key) in point]
+        return {key: {"value": point[way, n, key], "interval": intervals[way, n, key]} for _, _, key in at}
+
+    def row(way: str, n: int) -> dict[str, Any]:
+        by_band = {name: of[way, n][:, :, inside].mean().item() for name, inside in _bands().items()}
+        return {"way": way, "n": n, "loss": means[way, n], "bands": by_band, **worths(way, n)}
+
+    rows = [row(way, n) for way, n in cells()]
+    between = [{"way": way, "n": n, **worths(way, n)} for way in JOINED for n in SHARES]
     memories = [json.loads((out / f"memory-seed{seed}.json").read_text()) for seed in seeds]
-    return {"seeds": list(seeds), "rows": rows, "memory": memories}
+    return {"seeds": list(seeds), "rows": rows, "between": between, "memory": memories}
 
 
 KEYS = ("n_eq", "c", "factor", "over_tuned")
+SHARES = {"n0/4": 0.25, "n0": 1.0}
+JOINED = ("view gate", RESIDUAL, BLEND, DIRECT_BLEND)
+"""Ways told of at these shares of n0 too, ln n_eq being linear in ln n between what was measured."""
 
 
 def _bands() -> dict[str, Tensor]:
     return {"low": SIGMAS <= 0.2, "mid": (SIGMAS > 0.2) & (SIGMAS <= 1.3), "high": SIGMAS > 1.3}
 
 
-def _worths(loss: Mapping[tuple[str, int], float]) -> dict[tuple[str, int, str], float]:
+def _worths(loss: Mapping[tuple[str, int], float]) -> dict[tuple[str, int | str, str], float]:
     """n_eq of each cell; c = (n_eq − n0) / n; n_eq over n, and over that of the tuned clip net."""
     direct = {n: loss[DIRECT, n] for n in DIRECT_VIDEOS}
     n0 = worth(loss[COMPOSITION, 0], direct)
-    result = {(COMPOSITION, 0, "n_eq"): n0}
-    for way, n in cells():
-        if way in (COMPOSITION, DIRECT):
-            continue
-        n_eq = worth(loss[way, n], direct)
-        over_tuned = n_eq / worth(loss[TUNED, n], direct)
-        worths = (n_eq, (n_eq - n0) / n, n_eq / n, over_tuned)
-        result |= {(way, n, key): value for key, value in zip(KEYS, worths, strict=True)}
+    n_eq = {(way, n): worth(loss[way, n], direct) for way, n in cells() if way not in (COMPOSITION, DIRECT)}
+
+    def between(way: str, n: float) -> float:
+        measured = sorted(m for w, m in n_eq if w == way)
+        return float(np.exp(np.interp(np.log(n), np.log(measured), np.log([n_eq[way, m] for m in measured]))))
+
+    at = [(way, n, float(n)) for way, n in n_eq] + [(way, name, SHARES[name] * n0) for way in JOINED for name in SHARES]
+    result: dict[tuple[str, int | str, str], float] = {(COMPOSITION, 0, "n_eq"): n0}
+    for way, name, n in at:
+        mine, tuned = between(way, n), between(TUNED, n)
+        worths = (mine, (mine - n0) / n, mine / n, mine / tuned)
+        result |= {(way, name, key): value for key, value in zip(KEYS, worths, strict=True)}
     return result
 
 
@@ -167,8 +175,13 @@ def show(result: dict[str, Any]) -> None:
     print(f"{'way':24} {'n':>5} {'loss':>7} {'low':>7} {'mid':>7} {'high':>7}  {', '.join(KEYS)}")
     for row in result["rows"]:
         losses_ = " ".join(f"{x:7.4f}" for x in (row["loss"], *row["bands"].values()))
-        of = [row[key] for key in KEYS if key in row]
-        worths = [f"{x['value']:.3g} [{x['interval'][0]:.3g}, {x['interval'][1]:.3g}]" for x in of]
-        print(f"{row['way']:24} {row['n']:5} {losses_}  {'  '.join(worths)}")
+        print(f"{row['way']:24} {row['n']:5} {losses_}  {_said(row)}")
+    for row in result["between"]:
+        print(f"{row['way']:24} {row['n']:>5} {'':31}  {_said(row)}")
     for seed, one in zip(result["seeds"], result["memory"], strict=True):
         print(f"seed {seed}, samples without any full video: " + "  ".join(f"{k} {v:.3f}" for k, v in one.items()))
+
+
+def _said(row: dict[str, Any]) -> str:
+    of = [row[key] for key in KEYS if key in row]
+    return "  ".join(f"{x['value']:.3g} [{x['interval'][0]:.3g}, {x['interval'][1]:.3g}]" for x in of)
