@@ -109,11 +109,16 @@ class Policy:
 
 KEEP = Policy("keep", "keeping", "every file trains the view it can", usable)
 RIVALS = (
-    Policy("filter", "filtering", "one net, trained on the long, sharp, clean videos alone", filtered),
+    Policy(
+        "filter",
+        "filtering",
+        "one net, trained on the long, sharp, clean videos alone, to the end of the budget",
+        filtered,
+    ),
     Policy(
         "upscale",
         "upscaling",
-        "one net; small videos enlarged, marks ignored, short and damaged ones left out",
+        "one net; small videos enlarged, marks ignored, short and damaged ones left out; likewise",
         upscaled,
     ),
 )
