@@ -82,7 +82,8 @@ def mask(
             result, text = _find_masks(videos, folder, kinds, text_model)
         with on_stderr("review") as progress:
             made = review.write_review(videos, folder, page or folder / "review.html", progress=progress)
-    show({**result, "review": made}, as_json, lambda: f"{text}to review {made['events']} events open {made['page']}")
+    page_line = f"{text}all {made['events']} events, the doubtful first: open {made['page']}"
+    show({**result, "review": made}, as_json, lambda: page_line)
 
 
 def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | None) -> tuple[dict[str, Any], str]:
