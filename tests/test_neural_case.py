@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import neural_case as case
+import neural_learner as learning
 import neural_table as table
 import pytest
 import torch
@@ -13,8 +14,8 @@ SMALL = case.Case(partial=16, test=4, budgets={0: case.Budget(2, 2), 8: case.Bud
 
 
 @pytest.fixture
-def learner(tmp_path: Path) -> case.Learner:
-    return case.Learner(SMALL, tmp_path, seed=0)
+def learner(tmp_path: Path) -> learning.Learner:
+    return learning.Learner(SMALL, tmp_path, seed=0)
 
 
 def scenes(videos: Tensor) -> set[bytes]:
@@ -22,9 +23,9 @@ def scenes(videos: Tensor) -> set[bytes]:
 
 
 def test_test_videos_partial_videos_and_full_ones_share_no_scene_and_fewer_are_among_more(
-    learner: case.Learner,
+    learner: learning.Learner,
 ) -> None:
-    test = case.videos(case.TEST_WORLD, 0, 16, SMALL)
+    test = case.videos(learning.TEST_WORLD, 0, 16, SMALL)
     assert len(scenes(test)) == 16
     assert not scenes(test) & scenes(learner.full(16))
     starts = [{video[0].numpy().tobytes() for video in part} for part in (learner.full(16), learner.clips)]
@@ -33,7 +34,7 @@ def test_test_videos_partial_videos_and_full_ones_share_no_scene_and_fewer_are_a
 
 
 def test_each_cross_fitted_correction_is_measured_on_the_videos_it_was_learned_without(
-    learner: case.Learner, monkeypatch: pytest.MonkeyPatch
+    learner: learning.Learner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[set[bytes]] = []
 
@@ -41,10 +42,10 @@ def test_each_cross_fitted_correction_is_measured_on_the_videos_it_was_learned_w
         measured.append(scenes(video))
         return torch.zeros(2, len(knots))
 
-    monkeypatch.setattr(case, "gate_sums", sums)
+    monkeypatch.setattr(learning, "gate_sums", sums)
     learned: list[set[bytes]] = []
 
-    def learn(fold: int, seen: Tensor) -> case.Correction:
+    def learn(fold: int, seen: Tensor) -> learning.Correction:
         learned.append(scenes(case.as_float(seen)))
         return lambda y, D_views, sigma: y
 
@@ -59,19 +60,21 @@ def test_each_cross_fitted_correction_is_measured_on_the_videos_it_was_learned_w
         assert seen | unseen == everything
 
 
-def test_how_long_to_train_is_told_by_videos_left_out(learner: case.Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_long_to_train_is_told_by_videos_left_out(
+    learner: learning.Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[set[bytes]] = []
     losses = case.losses
 
-    def watched(denoise: case.Denoise, test: Tensor, *, seed: int) -> Tensor:
+    def watched(denoise: learning.Denoise, test: Tensor, *, seed: int) -> Tensor:
         told.append(scenes(test))
         return losses(denoise, test, seed=seed)
 
     trained: list[set[bytes]] = []
     batches = case.batches
-    monkeypatch.setattr(case, "losses", watched)
+    monkeypatch.setattr(learning, "losses", watched)
     monkeypatch.setattr(
-        case,
+        learning,
         "batches",
         lambda frames, *a, **k: trained.append(scenes(case.as_float(frames))) or batches(frames, *a, **k),
     )
@@ -92,7 +95,7 @@ def test_no_way_spends_more_tokens_than_direct_training() -> None:
 
 
 def test_a_correction_that_is_not_trusted_leaves_the_composition_as_it_is() -> None:
-    denoise = case._corrected(lambda y, sigma: y / 2, lambda y, D, sigma: y, torch.zeros(len(case.knots())))
+    denoise = learning._corrected(lambda y, sigma: y / 2, lambda y, D, sigma: y, torch.zeros(len(learning.knots())))
     y = torch.randn(2, 3, 3, 4, 4)
     assert torch.equal(denoise(y, torch.tensor([0.1, 2.0])), y / 2)
 

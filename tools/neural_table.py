@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from neural_case import SIGMAS, TEST_WORLD, Case, Learner, as_float, losses, videos
+from neural_case import SIGMAS, Case, as_float, losses, videos
+from neural_learner import TEST_WORLD, Learner
 from torch import Tensor
 
 from vidboot import metrics

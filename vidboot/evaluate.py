@@ -18,6 +18,7 @@ from vidboot import leak, metrics
 from vidboot.build import Model, Policy
 from vidboot.composition import whole
 from vidboot.data import cache
+from vidboot.data.progress import Progress, silent
 from vidboot.data.records import Shot
 from vidboot.denoiser import evenly_timed
 from vidboot.errors import WorkFailed
@@ -40,8 +41,6 @@ MISSED = (
 )
 NEAREST_CLIPS = 2048
 """Training clips that generated ones are compared with."""
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def evaluate(
     loss_videos: int = LOSS_VIDEOS,
     seed: int = 0,
     find_text: leak.FindText | None = None,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Measure a run against held-out videos.
 
@@ -117,14 +116,28 @@ def evaluate(
         sampled[policy] = torch.cat(list(sample(model, policy, videos=count, frames=frames, seed=seed)))
     progress(len(chosen), len(chosen), "measuring")
     shown = {"real": real, **sampled}
-    lags = sorted({round(lag) for lag in np.linspace(1, 0.875 * frames, CURVE_POINTS)})
     colours = {name: metrics.colour_features(x) for name, x in shown.items()}
+    numbers = _of_samples(model, shown, colours, find_text)
+    # A low-res view says nothing of the detail: its loss would be that of not looking.
+    telling: list[Policy] = [policy for policy in POLICIES if policy != "low-res-only" and model.can(policy)]
+    errors = _errors(model, telling if loss_policies is None else loss_policies, real[:loss_videos], seed)
+    numbers |= _losses(errors)
+    lags = sorted({round(lag) for lag in np.linspace(1, 0.875 * frames, CURVE_POINTS)})
+    curves = {name: metrics.lag_curve(x, lags) for name, x in colours.items()}
+    return Evaluation(frames, video.fps, numbers, shown, curves, lags, errors)
+
+
+def _of_samples(
+    model: Model, shown: Mapping[str, Tensor], colours: Mapping[str, Tensor], find_text: leak.FindText | None
+) -> dict[str, Any]:
+    """What videos alone tell, by policy and of "real"."""
+    frames = shown["real"].shape[1]
     lag = 3 * frames // 4
-    numbers: dict[str, Any] = {
+    return {
         "frames": frames,
         "lag": lag,
-        "samples": {policy: len(x) for policy, x in sampled.items()},
-        "real_videos": len(real),
+        "samples": {policy: len(x) for policy, x in shown.items() if policy != "real"},
+        "real_videos": len(shown["real"]),
         "lag_correlation": {name: metrics.lag_correlation(x, lag) for name, x in colours.items()},
         "motion_lag_correlation": {name: metrics.motion_lag_correlation(x, lag) for name, x in shown.items()},
         **_health(shown, model),
@@ -132,12 +145,6 @@ def evaluate(
         "leak_score": _leak(model, shown),
         "text_hits_per_100_frames": find_text and {k: leak.text_hits(x, find_text) for k, x in shown.items()},
     }
-    # A low-res view says nothing of the detail: its loss would be that of not looking.
-    telling: list[Policy] = [policy for policy in POLICIES if policy != "low-res-only" and model.can(policy)]
-    errors = _errors(model, telling if loss_policies is None else loss_policies, real[:loss_videos], seed)
-    numbers |= _losses(errors)
-    curves = {name: metrics.lag_curve(x, lags) for name, x in colours.items()}
-    return Evaluation(frames, video.fps, numbers, shown, curves, lags, errors)
 
 
 def _real(model: Model, videos: Path, work: Path, shots: Sequence[Shot], frames: int, *, most: int) -> Tensor:
