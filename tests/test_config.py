@@ -87,7 +87,10 @@ def test_a_setting_is_changed_by_its_path() -> None:
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("clip.wndow=4", r"unknown setting clip.wndow; legal here: window, overlap, sigma_max, net, train"),
+        (
+            "clip.wndow=4",
+            r"unknown setting clip.wndow; legal here: window, overlap, long_window, least_sigma, sigma_max, net, train",
+        ),
         ("clip.net.depth=4", r"unknown setting clip.net.depth; legal here: blocks, width, heads, patch, expand"),
         ("steps=4", r"unknown setting steps; legal here: seed, precision, device, video"),
         ("clip.window=0", r"setting clip.window = 0: .*greater than 1"),

@@ -116,7 +116,8 @@ def test_the_table_says_what_its_cells_say(tmp_path: Path) -> None:
             loss = 10 - torch.tensor(max(2.0, worth)).log2().item()
             row = {"losses": [[loss + video + seed] * len(case.SIGMAS) for video in range(5)]}
             table._cell(tmp_path, way, n, seed).write_text(json.dumps(row))
-        (tmp_path / f"memory-seed{seed}.json").write_text("{}")
+        for way in table.ALONE:
+            table._memory(tmp_path, way, seed).write_text("{}")
     result = table.table(tmp_path, [0, 1])
     rows = {(row["way"], row["n"]): row for row in result["rows"]}
     between = {(row["way"], row["n"]): row for row in result["between"]}

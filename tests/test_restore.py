@@ -84,6 +84,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "precision": "float32",
         "mean": [0.1, 0.0, -0.1],
         "spread": 0.15,
+        "clip_frames": config.clip.window,
     }
     run = Run.create(path, {**record, "data": "", "cache": "", "sharp": []})
     parts = Parts.of(run)

@@ -75,7 +75,7 @@ def test_a_line_that_fails_stops_the_other_and_its_error_is_told(failing: int) -
 
 
 def test_fresh_weights_are_the_same_whatever_other_threads_draw() -> None:
-    parts = Parts(Config(), torch.zeros(3), 0.15, torch.float32, torch.device("cpu"))
+    parts = Parts(Config(), torch.zeros(3), 0.15, 8, torch.float32, torch.device("cpu"))
     alone = [parts.clip().state_dict(), parts.low_res(0).state_dict()]
     drawn: dict[int, list[Any]] = {0: [], 1: []}
 

@@ -42,7 +42,7 @@ def make_run(path: Path, side: int, width: int, levels: int) -> None:
             "device": "cpu",
             "video": {"frames": 64, "height": side, "width": side},
             "low_res": {"factor": side // 8, "levels": 1, "net": {**net, "blocks": ["time"]}},
-            "clip": {"net": {**net, "blocks": ["space", "time"]}},
+            "clip": {"long_window": 64, "net": {**net, "blocks": ["space", "time"]}},
             "sampler": {"levels": levels},
         }
     )
@@ -52,6 +52,7 @@ def make_run(path: Path, side: int, width: int, levels: int) -> None:
         "precision": "float32",
         "mean": [-0.5] * 3,
         "spread": 0.15,
+        "clip_frames": max(config.clip.window, config.clip.long_window),
     }
     run = Run.create(path, record)
     parts = Parts.of(run)

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from vidboot.build import knots
 from vidboot.composition import Join, Stream, back_projection, joined, tapered, whole, windowed
+from vidboot.data.mixture import enlarged, shares, turn
 from vidboot.denoiser import Denoise, NetDenoiser, at_frame_rate, evenly_timed
 from vidboot.fit import Loss, Stage, StageConfig, fit
-from vidboot.losses import view_loss
+from vidboot.losses import Batch, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.nets.gate import ViewGate
 from vidboot.nets.residual import Residual, gate_at, gate_sums, smooth_gate
@@ -40,6 +41,8 @@ FEW_STEPS, EACH = 100, 60
 """A training on few videos is tried for at most so many steps and so many more for each."""
 CHECKS = 8
 """Times that the loss of left-out videos is measured in a training whose length is to be chosen."""
+LEAST_SIGMA = 1.0
+"""Noise level from which a small video, enlarged, passes for a full one."""
 
 
 Correction = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -86,7 +89,7 @@ class Learner:
         self,
         name: str,
         model: nn.Module,
-        frames: Tensor,
+        frames: Tensor | Callable[[int], Batch],
         steps: int,
         *,
         batch: int | None = None,
@@ -96,15 +99,19 @@ class Learner:
         any_length: bool = False,
         lr: float = 1.0,
     ) -> nn.Module:
-        """Train one net; ``lower`` is subtracted from the mean of ln sigma, ``lr`` scales the learning rates."""
+        """Train one net on videos, or on what each step draws.
+
+        ``lower`` is subtracted from the mean of ln sigma, ``lr`` scales the learning rates.
+        """
         config = StageConfig(steps=steps, batch=batch or self.case.batch, sigma=SigmaDensity(P_mean=-0.3 - lower))
         optim = config.optim.model_copy(
             update={"lr_muon": lr * config.optim.lr_muon, "lr_adamw": lr * config.optim.lr_adamw}
         )
         ema = min(config.ema, 1 - 20 / max(steps, 40))
         config = config.model_copy(update={"optim": optim, "ema": ema, "report_every": max(1, steps // CHECKS)})
-        draw = batches(frames, config.batch, name=name, seed=self.seed, any_length=any_length)
-        stage = Stage(name, config, model, loss, draw, held_out, seed=self.seed)
+        if isinstance(frames, Tensor):
+            frames = batches(frames, config.batch, name=name, seed=self.seed, any_length=any_length)
+        stage = Stage(name, config, model, loss, frames, held_out, seed=self.seed)
         return fit(stage, self.run).requires_grad_(False).eval()
 
     # -- the views -----------------------------------------------------------------------------------------------
@@ -131,6 +138,24 @@ class Learner:
         fitted = self.fit(f"gate-n{n}", gate, self.full(n), GATE_STEPS, loss=loss, batch=8, lr=GATE_LR)
         return whole(self.composition(n, fitted))  # type: ignore[arg-type]
 
+    # -- one net for all of them -----------------------------------------------------------------------------------
+
+    def pooled(self, n: int, steps: int | None = None) -> Denoise:
+        """One net, taught by short clips, by small videos from some noise level on, and by the n full ones."""
+        steps = steps or self.case.direct_steps
+        return at_frame_rate(self.fit(f"pooled-n{n}", self._fresh(), self.of_all(n), steps), FPS)  # type: ignore[arg-type]
+
+    def of_all(self, n: int) -> Callable[[int], Batch]:
+        """Draw from all videos by turns, as many frames in every step."""
+        case = self.case
+        share = shares(clips=len(self.clips), small=len(self.small), full=n)
+        named = partial(batches, seed=self.seed)
+        clips = named(self.clips, case.batch * case.frames // case.window, name="pooled clips")
+        small = named(self.small, case.batch, name="pooled small")
+        full = named(self.full(max(n, 1)), case.batch, name="pooled full")
+        lifted = lambda step: enlarged(small(step), self.low_view, LEAST_SIGMA)  # noqa: E731
+        return lambda step: (clips, lifted, full)[turn(share, step)](step)
+
     # -- learning from the n full videos ---------------------------------------------------------------------------
 
     def direct(self, n: int) -> Denoise:
@@ -141,6 +166,16 @@ class Learner:
         """The same for as many steps as direct training and the views take together, however it does."""
         steps = self.case.direct_steps + self.case.view_steps_as_direct(self.case.budget(n))
         return at_frame_rate(self.fit(f"direct-n{n}-longer", self._fresh(), self.full(n), steps), FPS)  # type: ignore[arg-type]
+
+    def direct_in_clips(self, n: int) -> Denoise:
+        """Direct training in which every second step is of short clips, cut from the same n videos."""
+        case, named = self.case, partial(batches, seed=self.seed)
+        starts = range(case.frames - case.window + 1)
+        cut = torch.cat([self.full(n)[:, first : first + case.window] for first in starts])
+        clips = named(cut, case.batch * case.frames // case.window, name="own clips")
+        full = named(self.full(n), case.batch, name="own")
+        draw = lambda step: (full, clips)[step % 2](step)  # noqa: E731
+        return at_frame_rate(self.fit(f"direct-n{n}-in-clips", self._fresh(), draw, case.direct_steps), FPS)  # type: ignore[arg-type]
 
     def direct_blended(self, n: int, D_views: Denoise) -> Denoise:
         """D_views + g(sigma) (D_direct − D_views), g by the net that told how long to train, on what it never saw."""

@@ -24,7 +24,8 @@ from vidboot.sampler import heun
 
 COMPOSITION, DIRECT, TUNED = "composition", "direct", "tuned clip net"
 RESIDUAL, BLEND, DIRECT_BLEND = "residual", "tuned clip net, gated", "direct and views, gated (twice the steps)"
-LONGER = "direct, twice the steps"
+LONGER, IN_CLIPS = "direct, twice the steps", "direct, every second step in clips"
+POOLED = "one net for all"
 WAYS: Mapping[str, Callable[[Learner, int], Denoise]] = {
     DIRECT: lambda learner, n: learner.direct(n),
     TUNED: lambda learner, n: learner.tuned(n),
@@ -33,23 +34,30 @@ WAYS: Mapping[str, Callable[[Learner, int], Denoise]] = {
     BLEND: lambda learner, n: learner.blended(n, learner.gated_composition(n)),
     DIRECT_BLEND: lambda learner, n: learner.direct_blended(n, learner.gated_composition(n)),
     LONGER: lambda learner, n: learner.direct_longer(n),
+    IN_CLIPS: lambda learner, n: learner.direct_in_clips(n),
+    POOLED: lambda learner, n: learner.pooled(n),
+    COMPOSITION: lambda learner, n: whole(learner.composition(n)),
 }
-"""What can be made of n full videos; ``COMPOSITION`` needs none."""
+"""What can be made of n full videos."""
 VIDEOS = (2, 8, 32, 128, 512, 2048)
-DIRECT_VIDEOS = (*VIDEOS, 8192)
-"""Direct training on more than anything else, to know what lies beyond."""
 FEW = (2, 8, 32, 128, 512)
-ONLY = {DIRECT: DIRECT_VIDEOS, RESIDUAL: FEW, DIRECT_BLEND: FEW, LONGER: (512,)}
+DIRECT_VIDEOS = (2, 8, 32, 128, 256, 512, 1024, 2048, 8192)
+ONLY = {
+    COMPOSITION: (0,),
+    POOLED: (0, *VIDEOS, 8192),
+    DIRECT: DIRECT_VIDEOS,
+    RESIDUAL: FEW,
+    DIRECT_BLEND: FEW,
+    LONGER: (512,),
+    IN_CLIPS: (512, 2048),
+}
 """Not at all n: with many, each step of the residual needs the composition too, and nothing is left out to gate by."""
 RESAMPLES = 2000
 
 
 def cells() -> list[tuple[str, int]]:
     """Each way and n, cheapest first."""
-    table = [(COMPOSITION, 0)]
-    for n in DIRECT_VIDEOS:
-        table += [(way, n) for way in WAYS if n in ONLY.get(way, VIDEOS)]
-    return table
+    return [(way, n) for n in (0, *DIRECT_VIDEOS) for way in WAYS if n in ONLY.get(way, VIDEOS)]
 
 
 def measure(case: Case, out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> None:
@@ -62,28 +70,33 @@ def measure(case: Case, out: Path, seeds: Sequence[int], say: Callable[[str], No
             if path.is_file():
                 continue
             began = time.process_time()
-            denoise = whole(learner.composition(n)) if way == COMPOSITION else WAYS[way](learner, n)
+            denoise = WAYS[way](learner, n)
             with torch.no_grad():
                 of_videos = losses(denoise, test, seed=seed)
             cpu_seconds = time.process_time() - began
             row = {"way": way, "n": n, "seed": seed, "cpu_seconds": cpu_seconds, "losses": of_videos.tolist()}
             write_text(path, json.dumps(row))
             say(f"seed {seed}: {way}, n = {n}: {of_videos.mean():.4f} ({cpu_seconds:.0f} CPU s)")
-        if not (path := out / f"memory-seed{seed}.json").is_file():
-            write_text(path, json.dumps(memory(learner, test)))
+        for way in ALONE:
+            if not (path := _memory(out, way, seed)).is_file():
+                write_text(path, json.dumps(memory(WAYS[way](learner, 0), learner, test)))
 
 
 def _cell(out: Path, way: str, n: int, seed: int) -> Path:
     return out / f"{re.sub('[^a-z]+', '-', way)}-n{n}-seed{seed}.json"
 
 
-def memory(learner: Learner, test: Tensor) -> dict[str, float]:
-    """Do samples of the composition alone, with no full video at all, keep what they show?"""
+def _memory(out: Path, way: str, seed: int) -> Path:
+    return out / f"memory-{re.sub('[^a-z]+', '-', way)}-seed{seed}.json"
+
+
+def memory(denoise: Denoise, learner: Learner, test: Tensor) -> dict[str, float]:
+    """Do samples of what was learned without any full video keep what they show?"""
     case = learner.case
     sigmas = Schedule(levels=18, sigma_max=100.0, sigma_min=0.05).sigmas()
     noise = torch.randn(test.shape, generator=torch.Generator().manual_seed(learner.seed))
     with torch.no_grad():
-        made = heun(whole(learner.composition(0)), learner.mean.view(-1, 1, 1) + sigmas[0].item() * noise, sigmas)
+        made = heun(denoise, learner.mean.view(-1, 1, 1) + sigmas[0].item() * noise, sigmas)
     lag = 3 * case.frames // 4
     features = {name: metrics.colour_features(x) for name, x in (("made", made), ("real", test))}
     over = {
@@ -137,14 +150,16 @@ def table(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
 
     rows = [row(way, n) for way, n in cells()]
     between = [{"way": way, "n": n, **worths(way, n)} for way in JOINED for n in SHARES]
-    memories = [json.loads((out / f"memory-seed{seed}.json").read_text()) for seed in seeds]
+    memories = {way: [json.loads(_memory(out, way, seed).read_text()) for seed in seeds] for way in ALONE}
     return {"seeds": list(seeds), "rows": rows, "between": between, "memory": memories}
 
 
 KEYS = ("n_eq", "c", "factor", "over_tuned")
 SHARES = {"n0/4": 0.25, "n0": 1.0}
-JOINED = ("view gate", RESIDUAL, BLEND, DIRECT_BLEND)
-"""Ways told of at these shares of n0 too, ln n_eq being linear in ln n between what was measured."""
+JOINED = ("view gate", RESIDUAL, BLEND, DIRECT_BLEND, POOLED)
+"""Ways told of at these shares of their n0 too, ln n_eq being linear in ln n between what was measured."""
+ALONE = (COMPOSITION, POOLED)
+"""Ways that need no full video; all others but the pooled net are told of beside the composition."""
 
 
 def _bands() -> dict[str, Tensor]:
@@ -154,18 +169,20 @@ def _bands() -> dict[str, Tensor]:
 def _worths(loss: Mapping[tuple[str, int], float]) -> dict[tuple[str, int | str, str], float]:
     """n_eq of each cell; c = (n_eq − n0) / n; n_eq over n, and over that of the tuned clip net."""
     direct = {n: loss[DIRECT, n] for n in DIRECT_VIDEOS}
-    n0 = worth(loss[COMPOSITION, 0], direct)
-    n_eq = {(way, n): worth(loss[way, n], direct) for way, n in cells() if way not in (COMPOSITION, DIRECT)}
+    n0 = {way: worth(loss[way, 0], direct) for way in ALONE}
+    alone = {way: n0.get(way, n0[COMPOSITION]) for way in WAYS}
+    n_eq = {(way, n): worth(loss[way, n], direct) for way, n in cells() if n and way != DIRECT}
 
     def between(way: str, n: float) -> float:
         measured = sorted(m for w, m in n_eq if w == way)
         return float(np.exp(np.interp(np.log(n), np.log(measured), np.log([n_eq[way, m] for m in measured]))))
 
-    at = [(way, n, float(n)) for way, n in n_eq] + [(way, name, SHARES[name] * n0) for way in JOINED for name in SHARES]
-    result: dict[tuple[str, int | str, str], float] = {(COMPOSITION, 0, "n_eq"): n0}
+    at: list[tuple[str, int | str, float]] = [(way, n, float(n)) for way, n in n_eq]
+    at += [(way, name, share * alone[way]) for way in JOINED for name, share in SHARES.items()]
+    result: dict[tuple[str, int | str, str], float] = {(way, 0, "n_eq"): n0[way] for way in ALONE}
     for way, name, n in at:
         mine, tuned = between(way, n), between(TUNED, n)
-        worths = (mine, (mine - n0) / n, mine / n, mine / tuned)
+        worths = (mine, (mine - alone[way]) / n, mine / n, mine / tuned)
         result |= {(way, name, key): value for key, value in zip(KEYS, worths, strict=True)}
     return result
 
@@ -179,8 +196,10 @@ def show(result: dict[str, Any]) -> None:
         print(f"{row['way']:24} {row['n']:5} {losses_}  {_said(row)}")
     for row in result["between"]:
         print(f"{row['way']:24} {row['n']:>5} {'':31}  {_said(row)}")
-    for seed, one in zip(result["seeds"], result["memory"], strict=True):
-        print(f"seed {seed}, samples without any full video: " + "  ".join(f"{k} {v:.3f}" for k, v in one.items()))
+    for way, of_seeds in result["memory"].items():
+        for seed, one in zip(result["seeds"], of_seeds, strict=True):
+            measured = "  ".join(f"{name} {value:.3f}" for name, value in one.items())
+            print(f"seed {seed}, samples of the {way} without any full video: {measured}")
 
 
 def _said(row: dict[str, Any]) -> str:

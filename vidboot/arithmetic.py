@@ -13,6 +13,7 @@ from vidboot.build import GATE_KNOTS, Parts, gate_stage, low_res_stage
 from vidboot.composition import Plan, tapered
 from vidboot.config import Config
 from vidboot.data.clips import Pool
+from vidboot.data.mixture import Mixture
 from vidboot.data.progress import silent
 from vidboot.fit import StageConfig
 from vidboot.nets.factorized import PLACE_OCTAVES, SIGMA_FEATURES, NetConfig
@@ -70,13 +71,13 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
             frames = data.gate_pool(level).longest
             counted[gate_stage(level)] = low.gate.steps * low.gate.batch * _low_res(config, frames, level - 1, level)
     if run.done("clip"):
-        counted["clip"] = _view("clip", config.clip.train, config.clip.net, data.clip_pools()[0], sharp, config.seed)
+        counted["clip"] = _view("clip", config.clip.train, config.clip.net, data.mixture(), sharp, config.seed)
     if run.done("direct"):
         counted["direct"] = config.direct.steps * full_step(config, data.full_pool(data.full).longest)
     if not (data.full and run.done("clip") and levels):
         return counted
     frames = data.full_pool(data.full).longest
-    composed = _composition(config, frames, levels[-1])
+    composed = _composition(config, Parts.of(run).sharp_plan(), frames, levels[-1])
     if run.done(gate_stage(0)):
         counted[gate_stage(0)] = config.gate.steps * config.gate.batch * composed
     if run.done("residual"):
@@ -89,17 +90,16 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
     return counted
 
 
-def _view(name: str, stage: StageConfig, net: NetConfig, pool: Pool, size: tuple[int, int], seed: int) -> int:
+def _view(name: str, stage: StageConfig, net: NetConfig, pool: Pool | Mixture, size: tuple[int, int], seed: int) -> int:
     """FLOPs of a view's net: each of its batches has a length of its own."""
-    lengths = Counter(pool.length(seed=seed, stage=name, step=step) for step in range(stage.steps))
-    clips = sum(n * forward(net, frames=T, height=size[0], width=size[1]) for T, n in lengths.items())
-    return stage.batch * (1 + BACKWARD) * clips + stage.steps * update(net, stage)
+    shapes = Counter(pool.shape(stage.batch, seed=seed, stage=name, step=step) for step in range(stage.steps))
+    clips = sum(n * B * forward(net, frames=T, height=size[0], width=size[1]) for (B, T), n in shapes.items())
+    return (1 + BACKWARD) * clips + stage.steps * update(net, stage)
 
 
-def _composition(config: Config, frames: int, top: int) -> int:
+def _composition(config: Config, plan: Plan, frames: int, top: int) -> int:
     """FLOPs of one video through the composition of clips with the low-res levels up to ``top``."""
-    video, plan = config.video, tapered(config.clip.window, config.clip.overlap)
-    clips = _windows(config.clip.net, plan, frames, video.height, video.width)
+    clips = _windows(config.clip.net, plan, frames, config.video.height, config.video.width)
     return clips + _low_res(config, frames, 0, top)
 
 

@@ -98,6 +98,8 @@ class Parts:
     config: Config
     mean: Tensor
     spread: float
+    clip_frames: int
+    """Longest clip that the net of sharp video was trained on, or the clips' window if that is longer."""
     precision: torch.dtype
     device: torch.device
 
@@ -108,12 +110,14 @@ class Parts:
         Raises:
             ValueError: the run's settings are not of this version.
         """
-        missing = [key for key in ("config", "precision", "mean", "spread") if key not in run.record]
+        missing = [key for key in ("config", "precision", "mean", "spread", "clip_frames") if key not in run.record]
         if missing:
             raise ValueError(f"{run.path / 'run.json'} lacks {', '.join(missing)}")
         config = settings.check(run.record["config"])
         precision = getattr(torch, run.record["precision"])
-        return cls(config, torch.tensor(run.record["mean"]), run.record["spread"], precision, device_of(config))
+        record = run.record
+        mean = torch.tensor(record["mean"])
+        return cls(config, mean, record["spread"], record["clip_frames"], precision, device_of(config))
 
     def denoiser(self, net: NetConfig, *, seed: int) -> NetDenoiser:
         with _fresh_weights(seed):
@@ -125,6 +129,11 @@ class Parts:
 
     def clip(self) -> NetDenoiser:
         return self.denoiser(self.config.clip.net, seed=self.config.seed + 1)
+
+    def sharp_plan(self) -> Plan:
+        """Return how a video is cut into windows for the net of sharp video: as long as the clips it learned from."""
+        config, frames = self.config.clip, self.clip_frames
+        return tapered(frames, config.overlap if frames == config.window else frames // 2)
 
     def gate(self, level: int) -> ViewGate:
         config = self.config.low_res.gate if level else self.config.gate
@@ -158,7 +167,7 @@ class Model:
         if policy == "low-res-only":
             return only_band(LowRes(self.config.low_res.factor), self.low_res_stream(frames))
         if policy == "clips-only" or frames <= self.config.clip.window:
-            return self.clips_stream()
+            return self._sharp_stream(tapered(self.config.clip.window, self.config.clip.overlap))
         composed = self.composition(frames)
         if policy == "composition" or not self.run.done("residual"):
             return composed
@@ -182,18 +191,16 @@ class Model:
         return -(-frames // group) * group
 
     def composition(self, frames: int, *, join: Join | None = None) -> Stream:
-        """Clips in time, joined with the low-res view; ``join`` stands in for the run's own gate."""
-        view = LowRes(self.config.low_res.factor)
+        """Sharp windows in time, joined with the low-res view; ``join`` stands in for the run's own gate."""
+        sharp, view = self._sharp_stream(self.parts.sharp_plan()), LowRes(self.config.low_res.factor)
         below = self.config.clip.sigma_max
-        return joined(self.clips_stream(), view, self.low_res_stream(frames), join or self.join(0), inner_below=below)
+        return joined(sharp, view, self.low_res_stream(frames), join or self.join(0), inner_below=below)
 
     def clip(self) -> NetDenoiser:
         return self._loaded("clip", self.parts.clip)
 
-    def clips_stream(self) -> Stream:
-        config = self.config
-        denoise = at_frame_rate(self.clip(), config.video.fps)
-        return windowed(denoise, tapered(config.clip.window, config.clip.overlap))
+    def _sharp_stream(self, plan: Plan) -> Stream:
+        return windowed(at_frame_rate(self.clip(), self.config.video.fps), plan)
 
     def low_res_stream(self, frames: int, *, level: int = 0, join: Join | None = None) -> Stream:
         """The low-res net of a level, joined with the next coarser one, which sees farther and, of a short video, more

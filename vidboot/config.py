@@ -74,6 +74,11 @@ class ClipConfig(_Part):
     """Frames the net sees at once."""
     overlap: int = Field(default=4, ge=0)
     """Frames shared by neighbouring windows; half a window or more."""
+    long_window: int = Field(default=0, ge=0)
+    """Frames the net sees at once where the folder has such long videos: it learns them from full ones and, at high
+    noise, from small ones, enlarged. Below ``window``: it learns from short clips alone."""
+    least_sigma: float = Field(default=1.0, gt=0)
+    """Noise level from which a small video, enlarged, passes for a sharp one."""
     sigma_max: float = Field(default=30.0, gt=0)
     """Noise level above which the low-res view stands alone: no detail shows there, and the clip net is not trained."""
     net: NetConfig = NetConfig()

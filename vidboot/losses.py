@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vidboot.denoiser import SIGMA_DATA, Denoiser
 from vidboot.noise import expand
+from vidboot.views import View, restrict_visible
 
 BANDS = (0.02, 0.05, 0.12, 0.3, 0.7, 1.6, 4.0, 10.0)
 """Noise levels at which the held-out loss is measured."""
@@ -23,6 +24,9 @@ class Batch:
 
     ``video`` [B, T, C, H, W] in [-1, 1]; ``visible`` and ``shown`` [B, T, 1, H, W], shown within visible, or None where
     all of every frame is; ``pts_seconds`` [B, T]; ``sources`` names the file of each clip.
+
+    Small videos can be enlarged to teach a net of sharp ones: then ``view`` is what is known of them, and
+    ``least_sigma`` the noise level from which on the detail that they lack is drowned.
     """
 
     video: Tensor
@@ -30,6 +34,10 @@ class Batch:
     visible: Tensor | None = None
     shown: Tensor | None = None
     sources: Sequence[str] = ()
+    view: View | None = None
+    """``video`` is what this view shows, lifted; None: all of it is known."""
+    least_sigma: float = 0.0
+    """Noise level below which the batch teaches what is not so."""
 
     def to(self, device: torch.device | str) -> Batch:
         moved = {name: getattr(self, name) for name in ("video", "pts_seconds", "visible", "shown")}
@@ -42,13 +50,16 @@ def loss_weight(sigma: Tensor) -> Tensor:
 
 
 def squared_error(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
-    """Mean squared error of each clip over the pixels we can trust, unweighted: [B]."""
+    """Mean squared error of each clip over what we know of it and can trust, unweighted: [B]."""
     y = batch.video + expand(sigma, batch.video) * noise
     D_y = denoiser(y, sigma, shown=batch.shown, pts_seconds=batch.pts_seconds)
-    miss = D_y - batch.video
-    if batch.visible is None:
+    miss, visible = D_y - batch.video, batch.visible
+    if batch.view is not None:
+        miss = batch.view.restrict(miss)
+        visible = None if visible is None else restrict_visible(batch.view, visible)
+    if visible is None:
         return (miss**2).mean((1, 2, 3, 4))
-    trusted = batch.visible.expand_as(miss).bool()
+    trusted = visible.expand_as(miss).bool()
     # Masked before it is squared: the gradient of a NaN's square is NaN even where its weight is 0.
     return torch.where(trusted, miss, 0).square().sum((1, 2, 3, 4)) / trusted.sum((1, 2, 3, 4)).clamp(min=1)
 

@@ -51,6 +51,11 @@ class Schedule(BaseModel):
         return torch.cat([(high + i * (low - high)) ** self.rho, i.new_zeros(1)])
 
 
+def raised(sigma: Tensor, least: float) -> Tensor:
+    """Mirror levels below ``least`` to above it, ln sigma about ln least; 0 leaves all as they are."""
+    return least * torch.maximum(sigma / least, least / sigma) if least > 0 else sigma
+
+
 def expand(sigma: Tensor, like: Tensor) -> Tensor:
     """Give sigma [B] the rank of ``like``: [B, 1, 1, ...]."""
     return sigma.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

@@ -16,6 +16,7 @@ from vidboot.build import Model, gate_stage
 from vidboot.composition import Join, whole
 from vidboot.config import Config
 from vidboot.data.clips import Pool
+from vidboot.data.mixture import Mixture
 from vidboot.denoiser import Denoise, Denoiser, NetDenoiser, evenly_timed
 from vidboot.fit import Loss, Report, Stage, StageConfig, fit
 from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss
@@ -46,9 +47,9 @@ class Training:
     """Once set, every stage ends at its next step and can be resumed."""
 
     def fit_view(
-        self, name: str, config: StageConfig, model: NetDenoiser, pool: Pool, held_out: Pool | None = None
+        self, name: str, config: StageConfig, model: NetDenoiser, pool: Pool | Mixture, held_out: Pool | None = None
     ) -> nn.Module:
-        """Train a net on the clips of one view."""
+        """Train a net on the clips of one view, or of several."""
         device = model.mean.device
         measured = list(held_out.fixed(config.batch, most=HELD_OUT_CLIPS)) if held_out else []
         measured = [batch.to(device) for batch in measured]
@@ -115,7 +116,7 @@ class Training:
     def _fit(self, stage: Stage) -> nn.Module:
         return fit(stage, self.run, self.report, stop=self.stop.is_set)
 
-    def _strip(self, name: str, pool: Pool, net: nn.Module, step: int) -> dict[str, float]:
+    def _strip(self, name: str, pool: Pool | Mixture, net: nn.Module, step: int) -> dict[str, float]:
         """Leave a picture of sampled clips, one a row, as samples/STAGE-STEP.png, and measure the marks in them."""
         assert isinstance(net, NetDenoiser)
         like = pool.batch(STRIP_ROWS, seed=self.config.seed, stage="strip", step=0).to(net.mean.device)

@@ -117,11 +117,11 @@ def train_low_res(training: Training) -> None:
 
 
 def train_clips(training: Training) -> None:
-    """Train the short-clip net."""
+    """Train the net of sharp video."""
     data, config = training.data, training.config.clip
     pool, held_out = data.clip_pools()
     if config.train.steps and pool.longest:
-        training.fit_view("clip", config.train, Parts.of(training.run).clip(), pool, held_out)
+        training.fit_view("clip", config.train, Parts.of(training.run).clip(), data.mixture(), held_out)
 
 
 def train_direct(training: Training) -> None:
@@ -198,6 +198,7 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
         "precision": config.precision if config.precision != "auto" else faster_precision(device_of(config)),
         "mean": mean.tolist(),
         "spread": spread,
+        "clip_frames": max(config.clip.window, data.mixture().longest),
         "torch": torch.__version__,
         "cache": str(data.work.resolve() / "cache"),
         "sharp": [Path(entry.path).name for entry in pools[1].entries],

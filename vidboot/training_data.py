@@ -14,8 +14,10 @@ from vidboot.data import cache
 from vidboot.data.clips import Pool
 from vidboot.data.geometry import detail
 from vidboot.data.ledger import Line, Rules, Target, ledger, masked_files
+from vidboot.data.mixture import Mixture, shares
 from vidboot.data.progress import Progress
 from vidboot.data.records import FileRecord, Shot
+from vidboot.views import LowRes
 
 Entries = Sequence[cache.Entry]
 
@@ -115,6 +117,25 @@ class TrainingData:
     def clip_pools(self) -> tuple[Pool, Pool]:
         """Return the pools of the short-clip view, to train on and to measure on."""
         return self.split(self.sharp, window=self.config.clip.window, hide=self.config.data.hide)
+
+    def mixture(self) -> Mixture:
+        """Return what the net of sharp video is trained on: short clips and, if it is to see farther, long videos."""
+        config = self.config.clip
+        clips, _ = self.clip_pools()
+        low, _ = self.low_res_pools(0)
+        long = [entry for entry in clips.entries if config.window < entry.frames and config.window < config.long_window]
+        sharp = {(entry.sha256, entry.shot) for entry in clips.entries}
+        small = [e for e in low.entries if config.window < e.frames and config.window < config.long_window]
+        small = [entry for entry in small if (entry.sha256, entry.shot) not in sharp]
+        how = {"window": config.long_window, "hide": self.config.data.hide}
+        return Mixture(
+            clips=clips,
+            small=self.pool(small, **how),
+            full=self.pool(long, **how),
+            shares=shares(clips=len(clips.entries) - len(long), small=len(small), full=len(long)),
+            view=LowRes(self.config.low_res.factor),
+            least_sigma=config.least_sigma,
+        )
 
     def full_pool(self, entries: Entries) -> Pool:
         """Return a pool of whole videos."""

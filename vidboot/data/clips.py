@@ -77,9 +77,9 @@ class Pool:
         marked = self._marked(length)
         return _hidden(batch, rng, lambda: self._found_shape(marked, length, rng) if marked else None)
 
-    def length(self, *, seed: int, stage: str, step: int, rank: int = 0) -> int:
-        """Return how many frames the clips of a batch have."""
-        return self._length(_rng_of_batch(seed, stage, step, rank))
+    def shape(self, size: int, *, seed: int, stage: str, step: int, rank: int = 0) -> tuple[int, int]:
+        """Return how many clips the batch of a step has, and how many frames each of them."""
+        return size, self._length(_rng_of_batch(seed, stage, step, rank))
 
     def fixed(self, size: int, *, most: int) -> Iterator[Batch]:
         """Cut one clip of the longest length from the middle of each shot that has it, in batches of ``size``."""
