@@ -27,9 +27,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> train.Folder:
 
 
 @pytest.mark.parametrize("kind", ["space", "time", "joint"])
-@pytest.mark.parametrize("frames", [1, 6])
-def test_a_pass_through_a_net_is_counted_exactly(kind: Any, frames: int) -> None:
-    config = NetConfig(blocks=(kind, kind), width=32, heads=2, patch=4)
+@pytest.mark.parametrize(("frames", "pixels"), [(1, 0), (6, 0), (6, 5)])
+def test_a_pass_through_a_net_is_counted_exactly(kind: Any, frames: int, pixels: int) -> None:
+    config = NetConfig(blocks=(kind, kind), width=32, heads=2, patch=4, pixels=pixels)
     net = FactorizedNet(config)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(torch.randn(1, frames, 3, 8, 16), torch.ones(1), pts_seconds=torch.arange(frames)[None] / 8)

@@ -91,7 +91,10 @@ def test_a_setting_is_changed_by_its_path() -> None:
             "clip.wndow=4",
             r"unknown setting clip.wndow; legal here: window, overlap, long_window, least_sigma, sigma_max, net, train",
         ),
-        ("clip.net.depth=4", r"unknown setting clip.net.depth; legal here: blocks, width, heads, patch, expand"),
+        (
+            "clip.net.depth=4",
+            r"unknown setting clip.net.depth; legal here: blocks, width, heads, patch, expand, pixels",
+        ),
         ("steps=4", r"unknown setting steps; legal here: seed, precision, device, video"),
         ("clip.window=0", r"setting clip.window = 0: .*greater than 1"),
         ("precision=half", r"setting precision = 'half': .*'float32' or 'bfloat16'"),

@@ -2,8 +2,8 @@
 
 Films long enough for the target are split by source. Some are held out whole, four are kept full, the others become
 partial: half of them are cut to clips of eight frames, half are shrunk so that only a quarter of each side is left.
-One run then trains the views and, for as much arithmetic, the baseline that sees the four full films alone
-(``direct.steps`` of the settings is set so). Reported: weighted denoising loss on whole held-out films, per policy.
+One run then trains the views and, for as many steps as both take, each of as much arithmetic, the baseline that sees
+the four full films alone. Reported: weighted denoising loss on whole held-out films, per policy.
 
     python tools/bench_real.py VIDEOS --out real --seeds 0 1 2
 """
@@ -113,9 +113,13 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=configs.PRESETS / "real.toml")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="change a setting: part.name=value")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="train the views alone")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     config = configs.read(path=arguments.config, settings=arguments.settings)
+    if arguments.baseline:
+        steps = config.low_res.train.steps + config.clip.train.steps
+        config = config.model_copy(update={"direct": config.direct.model_copy(update={"steps": steps})})
     results = []
     for seed in arguments.seeds:
         result = one_seed(arguments.videos, arguments.out, config, seed)

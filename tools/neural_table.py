@@ -49,7 +49,7 @@ ONLY = {
     RESIDUAL: FEW,
     DIRECT_BLEND: FEW,
     LONGER: (512,),
-    IN_CLIPS: (512, 2048),
+    IN_CLIPS: (512,),
 }
 """Not at all n: with many, each step of the residual needs the composition too, and nothing is left out to gate by."""
 RESAMPLES = 2000

@@ -105,7 +105,7 @@ def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | 
 def train(
     videos: Videos,
     out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],
-    preset: Preset = "tiny",
+    preset: Preset = "real",
     config: SettingsFile = None,
     settings: Settings = None,
     work: Work = None,
@@ -259,7 +259,7 @@ def demo(
 def compare(
     videos: Videos,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs; default NAME.compare here.")] = None,
-    preset: Preset = "tiny",
+    preset: Preset = "real",
     config: SettingsFile = None,
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the nets and the samples; like --set seed=.")] = None,

@@ -12,10 +12,11 @@ MEAN = torch.tensor([0.2, -0.4, 0.6])
 BLOCKS = [("space", "time"), ("time", "time"), ("joint", "space")]
 
 
-def net(*blocks: str, fresh: bool = False) -> FactorizedNet:
+def net(*blocks: str, fresh: bool = False, pixels: int = 0) -> FactorizedNet:
     """A small net; unless fresh, with random weights everywhere, so that nothing is hidden by a zero."""
     torch.manual_seed(0)
-    made = FactorizedNet(NetConfig.model_validate({"blocks": blocks, "width": 16, "heads": 2, "patch": PATCH}))
+    size = {"blocks": blocks, "width": 16, "heads": 2, "patch": PATCH, "pixels": pixels}
+    made = FactorizedNet(NetConfig.model_validate(size))
     if not fresh:
         for p in made.parameters():
             torch.nn.init.normal_(p, std=0.5 * p.shape[-1] ** -0.5)
@@ -36,12 +37,13 @@ def hidden_places(B: int, T: int, H: int, W: int, seed: int = 3) -> Tensor:
     return shown.to(torch.uint8).repeat_interleave(PATCH, -1).repeat_interleave(PATCH, -2)
 
 
+@pytest.mark.parametrize("pixels", [0, 4])
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
 @pytest.mark.parametrize(("T", "H", "W"), [(1, 2, 2), (5, 6, 10), (16, 4, 6)])
 def test_a_fresh_net_answers_with_y_below_the_skip_and_the_mean_above_it_at_any_length_and_size(
-    blocks: tuple[str, ...], T: int, H: int, W: int
+    pixels: int, blocks: tuple[str, ...], T: int, H: int, W: int
 ) -> None:
-    denoiser = NetDenoiser(net(*blocks, fresh=True), MEAN, spread=0.0)
+    denoiser = NetDenoiser(net(*blocks, fresh=True, pixels=pixels), MEAN, spread=0.0)
     y = random(3, T, 3, H, W)
     D = denoiser(y, torch.tensor([SIGMA_SKIP * 1e-4, SIGMA_SKIP, SIGMA_SKIP * 1e4]), pts_seconds=times(3, T))
     mean = MEAN.view(3, 1, 1).expand(T, 3, H, W)
@@ -78,9 +80,10 @@ def test_the_skip_does_not_reach_what_is_hidden() -> None:
     assert torch.equal(D, MEAN.view(3, 1, 1).expand(1, 2, 3, 2, 2))
 
 
+@pytest.mark.parametrize("pixels", [0, 4])
 @pytest.mark.parametrize(("T", "H", "W"), [(1, 2, 2), (5, 6, 10), (16, 4, 6)])
-def test_a_trained_net_takes_any_length_and_size(T: int, H: int, W: int) -> None:
-    D = net("space", "time")(random(2, T, 3, H, W), torch.tensor([0.01, 50.0]), pts_seconds=times(2, T))
+def test_a_trained_net_takes_any_length_and_size(pixels: int, T: int, H: int, W: int) -> None:
+    D = net("space", "time", pixels=pixels)(random(2, T, 3, H, W), torch.tensor([0.01, 50.0]), pts_seconds=times(2, T))
     assert D.shape == (2, T, 3, H, W)
     assert torch.isfinite(D).all()
     assert D.std() > 0.01
@@ -91,15 +94,16 @@ def test_a_frame_that_the_patch_does_not_divide_is_refused() -> None:
         net("space")(random(1, 1, 3, 5, 4), torch.ones(1), pts_seconds=times(1, 1))
 
 
+@pytest.mark.parametrize("pixels", [0, 4])
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
 @pytest.mark.parametrize("poison", [3.0, float("nan")])
-def test_what_is_hidden_reaches_neither_video_nor_gradient(blocks: tuple[str, ...], poison: float) -> None:
+def test_what_is_hidden_reaches_neither_video_nor_gradient(pixels: int, blocks: tuple[str, ...], poison: float) -> None:
     B, T, H, W = 2, 5, 4, 6
     shown, y = hidden_places(B, T, H, W), random(B, T, 3, H, W)
     shown[0, 2, 0, 0, 0] ^= 1  # one place is hidden in part
     found = []
     for hidden in (0.0, poison):
-        denoiser = NetDenoiser(net(*blocks), MEAN)
+        denoiser = NetDenoiser(net(*blocks, pixels=pixels), MEAN)
         D = denoiser(
             torch.where(shown.bool(), y, hidden), torch.tensor([0.3, 3.0]), shown=shown, pts_seconds=times(B, T)
         )
@@ -163,8 +167,15 @@ def test_only_differences_of_time_matter_and_those_do(blocks: tuple[str, ...]) -
     assert (made(y, sigma, pts_seconds=times(2, 6, fps=5.0)) - out).abs().max() > 1e-3
 
 
-def test_videos_of_a_batch_do_not_meet() -> None:
-    y, sigma, made = random(3, 4, 3, 4, 6), torch.tensor([0.05, 1.0, 30.0]), net("space", "time", "joint")
+@pytest.mark.parametrize("pixels", [0, 4])
+def test_videos_of_a_batch_do_not_meet(
+    pixels: int,
+) -> None:
+    y, sigma, made = (
+        random(3, 4, 3, 4, 6),
+        torch.tensor([0.05, 1.0, 30.0]),
+        net("space", "time", "joint", pixels=pixels),
+    )
     shown, pts_seconds = hidden_places(3, 4, 4, 6), times(3, 4) * torch.tensor([[1.0], [2.0], [0.5]])
     out = made(y, sigma, shown=shown, pts_seconds=pts_seconds)
     order = torch.tensor([2, 0, 1])
@@ -174,10 +185,11 @@ def test_videos_of_a_batch_do_not_meet() -> None:
     torch.testing.assert_close(alone, out[:1])
 
 
+@pytest.mark.parametrize("pixels", [0, 4])
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
-def test_bfloat16_is_close_to_float32_and_float32_to_float64(blocks: tuple[str, ...]) -> None:
+def test_bfloat16_is_close_to_float32_and_float32_to_float64(pixels: int, blocks: tuple[str, ...]) -> None:
     y, shown, sigma = random(2, 5, 3, 4, 6), hidden_places(2, 5, 4, 6), torch.tensor([0.3, 3.0])
-    made = net(*blocks)
+    made = net(*blocks, pixels=pixels)
     in_64, in_32, in_16 = (
         NetDenoiser(made, MEAN, precision=precision)(y, sigma, shown=shown, pts_seconds=times(2, 5))
         for precision in (torch.float64, torch.float32, torch.bfloat16)
@@ -187,9 +199,10 @@ def test_bfloat16_is_close_to_float32_and_float32_to_float64(blocks: tuple[str, 
     assert (in_16 - in_64).norm() < 3e-2 * (in_64 - in_64.mean()).norm()
 
 
+@pytest.mark.parametrize("pixels", [0, 4])
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
-def test_every_parameter_is_learnt_from(blocks: tuple[str, ...]) -> None:
-    made = net(*blocks)
+def test_every_parameter_is_learnt_from(pixels: int, blocks: tuple[str, ...]) -> None:
+    made = net(*blocks, pixels=pixels)
     made(random(2, 5, 3, 4, 6), torch.tensor([0.3, 3.0]), pts_seconds=times(2, 5)).square().sum().backward()
     assert [name for name, p in made.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -212,3 +225,20 @@ def test_at_a_frame_rate_frames_are_evenly_spaced_from_0() -> None:
 
     at_frame_rate(denoiser, 4.0)(random(2, 3, 3, 2, 2), torch.ones(2))
     assert seen[0].tolist() == [[0, 0.25, 0.5]] * 2
+
+
+def test_convolutions_see_across_the_borders_of_places_and_no_farther_than_two_pixels() -> None:
+    """With places that never meet, what a pixel is changes its own place, and with convolutions two pixels beyond."""
+    y = random(1, 1, 3, 3 * PATCH, 3 * PATCH)
+    changed = y.clone()
+    changed[..., PATCH, PATCH] += 1
+    reached = []
+    for pixels in (0, 4):
+        made = net(pixels=pixels)
+        a, b = (made(x, torch.ones(1), pts_seconds=times(1, 1)) for x in (y, changed))
+        reached.append((a - b).abs().amax((0, 1, 2)) > 1e-6)
+    alone, across = (moved.nonzero() for moved in reached)
+    assert alone.min() == PATCH
+    assert alone.max() == 2 * PATCH - 1
+    assert across.min() == PATCH - 2
+    assert across.max() == 2 * PATCH - 1 + 2

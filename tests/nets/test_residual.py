@@ -16,30 +16,34 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def clip_net() -> NetDenoiser:
+def clip_net(pixels: int = 0) -> NetDenoiser:
     torch.manual_seed(0)
-    net = FactorizedNet(NetConfig(blocks=("space", "time"), width=16, heads=2, patch=2))
+    net = FactorizedNet(NetConfig(blocks=("space", "time"), width=16, heads=2, patch=2, pixels=pixels))
     for p in net.parameters():
         torch.nn.init.normal_(p, std=0.3 * p.shape[-1] ** -0.5)
     return NetDenoiser(net, torch.tensor([0.1, 0.2, -0.3]), spread=0.0)
 
 
-def residual() -> Residual:
-    return Residual(clip_net(), fps=8.0, knots=KNOTS)
+def residual(pixels: int = 0) -> Residual:
+    return Residual(clip_net(pixels), fps=8.0, knots=KNOTS)
 
 
-def test_a_fresh_residual_is_nothing_at_any_gate() -> None:
+@pytest.mark.parametrize("pixels", [0, 4])
+def test_a_fresh_residual_is_nothing_at_any_gate(pixels: int) -> None:
     y, D_views, sigma = random(2, 5, 3, 4, 6), random(2, 5, 3, 4, 6, seed=1), torch.tensor([0.1, 3.0])
-    fresh = residual()
+    fresh = residual(pixels)
     fresh.gate.fill_(1)
     assert not fresh(y, D_views, sigma).any()
     assert not fresh.gated(y, D_views, sigma).any()
 
 
-def test_the_residual_thinks_as_the_clip_net_does_until_it_has_learnt() -> None:
-    clip, started = clip_net(), residual()
+@pytest.mark.parametrize("pixels", [0, 4])
+def test_the_residual_thinks_as_the_clip_net_does_until_it_has_learnt(pixels: int) -> None:
+    clip, started = clip_net(pixels), residual(pixels)
     assert isinstance(clip.net, FactorizedNet)
     started.net.out.load_state_dict(clip.net.out.state_dict())
+    if started.net.pixels is not None and clip.net.pixels is not None:
+        started.net.pixels.down.load_state_dict(clip.net.pixels.down.state_dict())
     y, sigma = random(2, 5, 3, 4, 6), torch.tensor([0.1, 3.0])
     D_y = clip(y, sigma, pts_seconds=(torch.arange(5) / 8).expand(2, 5))
     for seed in (1, 2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -30,6 +31,8 @@ class NetConfig(BaseModel):
     """Pixels on a side of a place."""
     expand: int = Field(default=4, gt=0)
     """Hidden width of the MLP over the width."""
+    pixels: int = Field(default=0, ge=0)
+    """Channels of two convolutions over the pixels of each frame, at its end; 0: none, each place is drawn alone."""
 
 
 class Block(nn.Module):
@@ -58,6 +61,39 @@ class Block(nn.Module):
         return torch.addcmul(x, 1 + gate2, self.down(hidden))
 
 
+class Pixels(nn.Module):
+    """Looks at the pixels again, across the borders of places: two convolutions of what the places drew and was seen.
+
+    What places have to say passes through tokens narrower than the patches they draw, and each draws alone, so that
+    frames fall into tiles and fine detail under little noise is lost. Starts as nothing added.
+
+    Args:
+        seen: channels of the input of the net.
+        width: channels that each place draws for this, and hidden channels.
+        channels_out: channels of the output.
+    """
+
+    def __init__(self, seen: int, width: int, channels_out: int) -> None:
+        super().__init__()
+        self.channels_out = channels_out
+        self.up = nn.Conv2d(width + seen, width, 3, padding=1)
+        self.down = nn.Conv2d(width, channels_out, 3, padding=1)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)  # type: ignore[arg-type]
+
+    def forward(self, drawn: Tensor, seen: Tensor) -> Tensor:
+        """drawn: [B, T, channels_out + width, H, W]; seen: [B, T, seen, H, W] -> [B, T, channels_out, H, W]."""
+        frames, features = drawn.split([self.channels_out, drawn.shape[2] - self.channels_out], 2)
+        hidden = F.silu(_conv(self.up, torch.cat([features, seen], 2).flatten(0, 1)))
+        return frames + _conv(self.down, hidden).unflatten(0, frames.shape[:2])
+
+
+def _conv(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """Convolve in the precision of ``x``."""
+    assert layer.bias is not None
+    return F.conv2d(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype), padding=1)
+
+
 class FactorizedNet(nn.Module):
     """Maps noisy frames, at any length and any size the patch divides, to frames.
 
@@ -79,7 +115,8 @@ class FactorizedNet(nn.Module):
         self.modulation = zeroed(Linear(D, 6 * D))
         self.blocks = nn.ModuleList(Block(kind, config) for kind in config.blocks)
         self.modulate_out = zeroed(Linear(D, 2 * D))
-        self.out = zeroed(Linear(D, channels_out * pixels))
+        self.out = zeroed(Linear(D, (channels_out + config.pixels) * pixels))
+        self.pixels = Pixels(channels_in + 1, config.pixels, channels_out) if config.pixels else None
         self.register_buffer("sigma_octaves", octaves(0.25, 16.0, SIGMA_FEATURES), persistent=False)
 
     def forward(self, y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
@@ -97,7 +134,8 @@ class FactorizedNet(nn.Module):
         B, T, _, H, W = y.shape
         patch, width = self.config.patch, self.config.width // self.config.heads
         given = y.new_ones(B, T, 1, H, W) if shown is None else shown.to(y.dtype)
-        x = self.embed(patchify(torch.cat([y, given], 2), patch)) + self._place(H, W, y)  # [B, T, N, D]
+        seen = torch.cat([y, given], 2)
+        x = self.embed(patchify(seen, patch)) + self._place(H, W, y)  # [B, T, N, D]
         places = Places(
             space=_to(y, *rotary_in_space(H // patch, W // patch, width)),
             time=_to(y, *rotary_in_time(pts_seconds, width)),
@@ -108,7 +146,8 @@ class FactorizedNet(nn.Module):
         for block in self.blocks:
             x = block(x, modulation, places)
         shift, scale = self.modulate_out(level).to(x.dtype)[:, None, None].chunk(2, -1)
-        return unpatchify(self.out(modulate(x, shift, scale)), patch, H, W)
+        drawn = unpatchify(self.out(modulate(x, shift, scale)), patch, H, W)
+        return drawn if self.pixels is None else self.pixels(drawn, seen)
 
     def _place(self, H: int, W: int, like: Tensor) -> Tensor:
         """Tell each place where in the frame it is, whatever the frame's size: [N, D]."""

@@ -56,17 +56,25 @@ class Residual(nn.Module):
 
 def with_second_input(net: FactorizedNet, *, channels: int) -> FactorizedNet:
     """Copy a net, let it see ``channels`` more and answer with nothing: new input weights and the output start at 0."""
-    old = net.embed.weight  # [D, (channels + 1) * patch²]
     copy = FactorizedNet(net.config, channels_in=channels + 3)
-    state = net.state_dict()
-    shown = state["embed.weight"][:, -(net.config.patch**2) :]
-    state["embed.weight"] = torch.cat(
-        [old[:, : -(net.config.patch**2)], old.new_zeros(len(old), channels * net.config.patch**2), shown], 1
-    ).detach()
-    state["out.weight"] = torch.zeros_like(state["out.weight"])
-    state["out.bias"] = torch.zeros_like(state["out.bias"])
+    state = {name: weight.clone() for name, weight in net.state_dict().items()}
+    pixels = net.config.patch**2
+    state["embed.weight"] = _before_last(state["embed.weight"], channels * pixels, last=pixels)
+    drawn = 3 * pixels  # what the places draw by themselves
+    outputs = [state["out.weight"][:drawn], state["out.bias"][:drawn]]
+    if net.pixels is not None:
+        state["pixels.up.weight"] = _before_last(state["pixels.up.weight"], channels, last=1)
+        outputs += [state["pixels.down.weight"], state["pixels.down.bias"]]
+    for output in outputs:
+        output.zero_()
     copy.load_state_dict(state)
     return copy
+
+
+def _before_last(weight: Tensor, count: int, *, last: int) -> Tensor:
+    """Insert ``count`` zero inputs before the ``last`` ones, which say what is shown: [D, inputs, ...]."""
+    seen, shown = weight[:, :-last], weight[:, -last:]
+    return torch.cat([seen, weight.new_zeros(len(weight), count, *weight.shape[2:]), shown], 1)
 
 
 def gate_at(sigma: Tensor, knots: Tensor, gate: Tensor) -> Tensor:
