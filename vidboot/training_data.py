@@ -120,19 +120,21 @@ class TrainingData:
 
     def mixture(self) -> Mixture:
         """Return what the net of sharp video is trained on: short clips and, if it is to see farther, long videos."""
-        config = self.config.clip
+        config, hide = self.config.clip, self.config.data.hide
         clips, _ = self.clip_pools()
         low, _ = self.low_res_pools(0)
-        long = [entry for entry in clips.entries if config.window < entry.frames and config.window < config.long_window]
         sharp = {(entry.sha256, entry.shot) for entry in clips.entries}
-        small = [e for e in low.entries if config.window < e.frames and config.window < config.long_window]
-        small = [entry for entry in small if (entry.sha256, entry.shot) not in sharp]
-        how = {"window": config.long_window, "hide": self.config.data.hide}
+        small = [entry for entry in low.entries if (entry.sha256, entry.shot) not in sharp]
+        # As far as any video lasts: one that ends sooner teaches as short clips do.
+        reach = min(config.long_window, max((entry.frames for entry in (*clips.entries, *small)), default=0))
+        farther = reach > config.window
+        full = [entry for entry in clips.entries if farther and entry.frames >= reach]
+        small = [entry for entry in small if farther and entry.frames > config.window]
         return Mixture(
             clips=clips,
-            small=self.pool(small, **how),
-            full=self.pool(long, **how),
-            shares=shares(clips=len(clips.entries) - len(long), small=len(small), full=len(long)),
+            small=self.pool(small, window=reach, hide=hide),
+            full=self.pool(full, window=reach, hide=hide),
+            shares=shares(clips=len(clips.entries) - len(full), small=len(small), full=len(full)),
             view=LowRes(self.config.low_res.factor),
             least_sigma=config.least_sigma,
         )

@@ -1,0 +1,60 @@
+"""What each shot of a folder teaches the net of sharp video."""
+
+from pathlib import Path
+
+from vidboot.config import Config
+from vidboot.data.cache import Entry
+from vidboot.data.mixture import Mixture, shares
+from vidboot.training_data import TrainingData
+
+WINDOW, LONG = 8, 64
+
+
+def entries(side: int, **frames: int) -> list[Entry]:
+    return [Entry(f"{side}-{name}.npy", name, name, 0, n, side, side, 12.0) for name, n in frames.items()]
+
+
+def mixture(sharp: dict[str, int], small: dict[str, int], *, long_window: int = LONG) -> Mixture:
+    """Of sharp videos, which the low-res view sees too, and of small ones, which it alone sees."""
+    config = Config().model_dump()
+    config["clip"] |= {"window": WINDOW, "long_window": long_window}
+    data = TrainingData(
+        config=Config.model_validate(config),
+        low=entries(8, **sharp, **small),
+        sharp=entries(32, **sharp),
+        full=[],
+        held_out=frozenset(),
+        masks=None,
+        work=Path(),
+    )
+    return data.mixture()
+
+
+def names(pool_entries: object) -> set[str]:
+    assert isinstance(pool_entries, list)
+    return {entry.source for entry in pool_entries}
+
+
+def test_long_sharp_videos_and_long_small_ones_teach_what_lasts_and_all_sharp_ones_teach_clips() -> None:
+    made = mixture({"a": 5, "b": 20, "c": 70, "d": 64}, {"e": 90, "f": 12, "g": 6})
+    assert names(made.clips.entries) == {"a", "b", "c", "d"}
+    assert names(made.full.entries) == {"c", "d"}
+    assert names(made.small.entries) == {"e", "f"}
+    assert made.shares == shares(clips=2, small=2, full=2)
+    assert (made.clips.longest, made.longest) == (WINDOW, LONG)
+
+
+def test_the_net_sees_as_far_as_any_video_lasts() -> None:
+    assert mixture({"a": 8, "b": 30}, {"e": 40}).longest == 40
+    assert names(mixture({"a": 8, "b": 30}, {"e": 20}).full.entries) == {"b"}
+
+
+def test_where_nothing_is_long_or_nothing_long_is_wanted_only_clips_are_drawn() -> None:
+    for made in (mixture({"a": 8, "b": 8}, {"e": 7}), mixture({"a": 90}, {"e": 90}, long_window=0)):
+        assert made.shares == (1, 0, 0)
+        assert made.longest == WINDOW
+
+
+def test_a_crowd_of_middling_clips_does_not_put_a_few_long_videos_in_every_batch() -> None:
+    crowd = {f"clip{i}": 12 for i in range(1000)}
+    assert mixture({**crowd, "long": 64}, {}).shares[2] < 0.01
