@@ -78,6 +78,10 @@ class StaticThresholds(_Frozen):
     """A single video's median gradient at the edge of a mark."""
     least_edge_pixels: int = 24
     """A mark has at least so many edge pixels at a side of 480."""
+    sure_sigma: float = 5.0
+    """Scenes show one mark where they agree by so many sigma of chance."""
+    chance_pixels: float = 1e-3
+    """Share of the pixels that agree as those of a mark do when scenes are moved against each other."""
     presence: float = 0.3
     """A clip shows a mark if its gradient correlates with the mark's template by this much."""
     agreement: float = 0.5

@@ -1,0 +1,112 @@
+"""Scenes that have something in common at one place, found by phase: every two of them, tile by tile.
+
+Where two pictures show one mark, the phases of their spectra agree at every frequency; what they share by chance (a
+level horizon, a door post) is a line, and a line is few of the frequencies. All of them count alike here (phase
+correlation, Kuglin and Hines 1975), so that agreement comes in sigma of chance without any further number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+TILE = 64  # pixels, overlapping by half
+FAINT = 8.0  # Sobel levels: shorter gradients count less, longer ones alike
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of the picture, pixels."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def of(self, fields: np.ndarray) -> np.ndarray:
+        """Return the part of fields [..., h, w, 2]."""
+        return fields[..., self.y0 : self.y1, self.x0 : self.x1, :]
+
+
+@dataclass(frozen=True)
+class Kin:
+    """Scenes that agree in one tile."""
+
+    tile: Tile
+    members: np.ndarray
+    """Indices of scenes, [m]."""
+
+
+def directions(fields: np.ndarray) -> np.ndarray:
+    """Return gradients [..., 2] no longer than 1: a strong edge of a scene says no more than one of a mark."""
+    return fields / np.maximum(np.linalg.norm(fields, axis=-1, keepdims=True), FAINT)
+
+
+def spectra(unit: np.ndarray) -> np.ndarray:
+    """Return the spectra of `directions` [N, h, w, 2], complex [N, h * w], whitened: all frequencies count alike."""
+    N, h, w, _ = unit.shape
+    spectrum = np.fft.fft2((unit[..., 0] + 1j * unit[..., 1]) * _taper(h, w)).reshape(N, h * w)
+    size = np.abs(spectrum)
+    return (spectrum / (size + np.median(size, axis=1, keepdims=True) + 1e-6)).astype(np.complex64)
+
+
+def agreement(a: np.ndarray, b: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return how surely each of the spectra ``a`` [N, F] shows what each of ``b`` [M, F] does, [N, M], in sigma.
+
+    That is their correlation where they lie over that of the two at any other shift; by Parseval's theorem no shift
+    needs to be tried. The taper leaves more to chance where they lie than at other shifts, by a known factor.
+    """
+    taper = _taper(*shape)
+    wider = (taper**4).mean() / (taper**2).mean() ** 2
+    chance = 0.5 * wider * ((np.abs(a) ** 2) @ (np.abs(b) ** 2).T)
+    return (a @ b.conj().T).real / np.sqrt(chance + 1e-6)
+
+
+def tiles(height: int, width: int) -> list[Tile]:
+    """Return tiles that cover a picture, the last ones at its rim."""
+    h, w = min(TILE, height), min(TILE, width)
+    tops, lefts = (sorted({*range(0, full - own, TILE // 2), full - own}) for full, own in ((height, h), (width, w)))
+    return [Tile(x, y, x + w, y + h) for y in tops for x in lefts]
+
+
+def surest_kin(unit: np.ndarray, *, sigma: float) -> Kin | None:
+    """Return the scenes that agree most surely somewhere: three of which every two do, and all who side with them."""
+    N, height, width, _ = unit.shape
+    best, found = sigma, None
+    for tile in tiles(height, width):
+        own = spectra(tile.of(unit))
+        links = agreement(own, own, (tile.y1 - tile.y0, tile.x1 - tile.x0))
+        np.fill_diagonal(links, -np.inf)
+        for i in np.flatnonzero((links > best).sum(1) >= 2):
+            weakest = np.minimum(np.minimum(links[i][:, None], links[i][None, :]), links)
+            if weakest.max() > best:
+                best = float(weakest.max())
+                found = tile, np.array([i, *np.unravel_index(weakest.argmax(), weakest.shape)])
+    return None if found is None else Kin(found[0], members(unit, *found, sigma=sigma))
+
+
+def presence(unit: np.ndarray, tile: Tile, template: np.ndarray) -> np.ndarray:
+    """Return how surely scenes [N, h, w, 2] show what has the spectrum ``template`` [1, F] in a tile, [N] sigma."""
+    return agreement(spectra(tile.of(unit)), template, (tile.y1 - tile.y0, tile.x1 - tile.x0))[:, 0]
+
+
+def members(unit: np.ndarray, tile: Tile, start: np.ndarray, *, sigma: float) -> np.ndarray:
+    """Return the scenes that agree with the mean of the others in a tile, [m], beginning with some of them."""
+    own = spectra(tile.of(unit))
+    shape = tile.y1 - tile.y0, tile.x1 - tile.x0
+    found = start
+    for _ in range(4):
+        sure = np.array([float(agreement(own[[i]], _mean(own, found[found != i]), shape)[0, 0]) for i in range(len(own))])
+        before, found = found, np.flatnonzero(sure >= sigma)
+        if np.array_equal(before, found) or len(found) < 2:
+            break
+    return found
+
+
+def _mean(own: np.ndarray, which: np.ndarray) -> np.ndarray:
+    return own[which].mean(0, keepdims=True)
+
+
+def _taper(h: int, w: int) -> np.ndarray:
+    return np.outer(np.hanning(h + 2)[1:-1], np.hanning(w + 2)[1:-1]).astype(np.float32)
