@@ -28,8 +28,8 @@ class FolderMark:
 
     pixels: np.ndarray
     """bool [h, w] at the summaries' size."""
-    tile: kin.Tile
-    """Where scenes are compared with it."""
+    box: kin.Part
+    """Where clips are compared with it."""
     template: np.ndarray
     """The mean spectrum of the scenes that show it there, complex [1, F]."""
     scenes: int
@@ -37,7 +37,7 @@ class FolderMark:
 
     def presence(self, clip: StaticSummary) -> float:
         """Return how surely a clip shows the mark, in sigma of chance."""
-        return kin.presence(kin.directions(clip.levels[None]), self.tile, self.template)[0]
+        return kin.presence(kin.directions(clip.levels[None]), self.box, self.template)[0]
 
 
 def folder_marks(clips: Sequence[StaticSummary], *, thresholds: StaticThresholds) -> list[FolderMark]:
@@ -49,14 +49,14 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: StaticThresholds
     unit = kin.directions(np.stack([np.median([clips[i].levels for i in scene], axis=0) for scene in votes]))
     marks: list[FolderMark] = []
     while (found := kin.surest_kin(unit, sigma=thresholds.sure_sigma)) is not None:
-        pixels = _common(unit[found.members], found.tile, thresholds)
-        if not pixels.any():
-            break
-        template = kin.spectra(found.tile.of(unit[found.members])).mean(0, keepdims=True)
-        marks.append(FolderMark(pixels, found.tile, template, len(found.members)))
+        own = unit[found.members]
+        place = kin.place(own, found.tile, sigma=thresholds.sure_sigma)
+        pixels = _common(own, place, thresholds)
+        if pixels.any():
+            box = kin.box_around(pixels)
+            marks.append(FolderMark(pixels, box, kin.spectra(box.of(own)).mean(0, keepdims=True), len(own)))
         # What one mark explains in a scene speaks for no other.
-        explained = cv2.dilate(pixels.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-        unit[np.ix_(found.members, *explained.nonzero())] = 0
+        unit[found.members] = np.where(place[:, :, None], 0, own)
     return marks
 
 
@@ -85,20 +85,24 @@ def _edges_agree(a: np.ndarray, b: np.ndarray) -> bool:
     return sum(block > 0.4 for block in blocks) >= BLOCKS * BLOCKS // 2
 
 
-def _common(unit: np.ndarray, tile: kin.Tile, thresholds: StaticThresholds) -> np.ndarray:
-    """Where scenes [m, h, w, 2] have one direction, in a tile and on from there, filled: bool [h, w]."""
+def _common(unit: np.ndarray, place: np.ndarray, thresholds: StaticThresholds) -> np.ndarray:
+    """The pixels of a place where scenes [m, h, w, 2] have one direction, by hysteresis, filled: bool [h, w]."""
     rng = np.random.default_rng(len(unit))
-    height, width = unit.shape[1:3]
+    height, width = place.shape
+    # A busy scene says less about each of its pixels.
+    around = [cv2.blur((u**2).sum(-1), (kin.TILE, kin.TILE))[..., None] for u in unit]
+    unit = unit / np.sqrt(np.maximum(around, 1e-3))
     chance = []
     for _ in range(MOVED):
         ways = zip(rng.integers(height, size=len(unit)), rng.integers(width, size=len(unit)), strict=True)
         chance.append(_coherence(np.stack([np.roll(u, way, (0, 1)) for u, way in zip(unit, ways, strict=True)])))
-    agree = _coherence(unit) > np.quantile(chance, 1 - thresholds.chance_pixels)
+    weak, strong = np.quantile(chance, [1 - thresholds.weak_chance, 1 - thresholds.strong_chance])
+    agree = _coherence(unit)
+    _, labels = cv2.connectedComponents((place & (agree > weak)).astype(np.uint8))
+    begun = np.unique(labels[agree > strong])
+    edge = np.isin(labels, begun[begun > 0])
     least = thresholds.least_edge_pixels * max(height, width) // thresholds.side
-    pieces = regions(agree, least=least)
-    near = np.zeros((height, width), bool)
-    near[tile.y0 : tile.y1, tile.x0 : tile.x1] = True
-    return np.any([piece for piece in pieces if (piece & near).any()] or [np.zeros_like(near)], axis=0)
+    return np.any(regions(edge, least=least) or [np.zeros_like(edge)], axis=0)
 
 
 def _coherence(unit: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 TILE = 64  # pixels, overlapping by half
@@ -16,7 +17,7 @@ FAINT = 8.0  # Sobel levels: shorter gradients count less, longer ones alike
 
 
 @dataclass(frozen=True)
-class Tile:
+class Part:
     """A part of the picture, pixels."""
 
     x0: int
@@ -33,7 +34,7 @@ class Tile:
 class Kin:
     """Scenes that agree in one tile."""
 
-    tile: Tile
+    tile: Part
     members: np.ndarray
     """Indices of scenes, [m]."""
 
@@ -63,11 +64,23 @@ def agreement(a: np.ndarray, b: np.ndarray, shape: tuple[int, int]) -> np.ndarra
     return (a @ b.conj().T).real / np.sqrt(chance + 1e-6)
 
 
-def tiles(height: int, width: int) -> list[Tile]:
+def tiles(height: int, width: int) -> list[Part]:
     """Return tiles that cover a picture, the last ones at its rim."""
     h, w = min(TILE, height), min(TILE, width)
     tops, lefts = (sorted({*range(0, full - own, TILE // 2), full - own}) for full, own in ((height, h), (width, w)))
-    return [Tile(x, y, x + w, y + h) for y in tops for x in lefts]
+    return [Part(x, y, x + w, y + h) for y in tops for x in lefts]
+
+
+def box_around(pixels: np.ndarray) -> Part:
+    """Return the part of a picture around the True of ``pixels`` [h, w], as large as a tile at least."""
+    (y0, y1), (x0, x1) = (_widened(np.flatnonzero(pixels.any(axis)), pixels.shape[1 - axis]) for axis in (1, 0))
+    return Part(x0, y0, x1, y1)
+
+
+def _widened(inside: np.ndarray, most: int) -> tuple[int, int]:
+    first, last = int(inside[0]), int(inside[-1]) + 1
+    by = max(TILE // 8, (TILE - (last - first)) // 2)
+    return max(0, first - by), min(most, last + by)
 
 
 def surest_kin(unit: np.ndarray, *, sigma: float) -> Kin | None:
@@ -86,12 +99,12 @@ def surest_kin(unit: np.ndarray, *, sigma: float) -> Kin | None:
     return None if found is None else Kin(found[0], members(unit, *found, sigma=sigma))
 
 
-def presence(unit: np.ndarray, tile: Tile, template: np.ndarray) -> np.ndarray:
+def presence(unit: np.ndarray, tile: Part, template: np.ndarray) -> np.ndarray:
     """Return how surely scenes [N, h, w, 2] show what has the spectrum ``template`` [1, F] in a tile, [N] sigma."""
     return agreement(spectra(tile.of(unit)), template, (tile.y1 - tile.y0, tile.x1 - tile.x0))[:, 0]
 
 
-def members(unit: np.ndarray, tile: Tile, start: np.ndarray, *, sigma: float) -> np.ndarray:
+def members(unit: np.ndarray, tile: Part, start: np.ndarray, *, sigma: float) -> np.ndarray:
     """Return the scenes that agree with the mean of the others in a tile, [m], beginning with some of them."""
     own = spectra(tile.of(unit))
     shape = tile.y1 - tile.y0, tile.x1 - tile.x0
@@ -102,6 +115,20 @@ def members(unit: np.ndarray, tile: Tile, start: np.ndarray, *, sigma: float) ->
         if np.array_equal(before, found) or len(found) < 2:
             break
     return found
+
+
+def place(unit: np.ndarray, tile: Part, *, sigma: float) -> np.ndarray:
+    """Return where scenes that agree in a tile agree on from there: the tiles around it in which they do, bool [h, w]."""
+    height, width = unit.shape[1:3]
+    within = np.zeros((height, width), np.uint8)
+    for other in tiles(height, width):
+        own = spectra(other.of(unit))
+        links = agreement(own, own, (other.y1 - other.y0, other.x1 - other.x0))[np.triu_indices(len(own), 1)]
+        # The median of n numbers of chance has 1.25 / sqrt(n) sigma; two clips of one scene do not decide it.
+        if np.median(links) * np.sqrt(len(links)) >= 1.25 * sigma:
+            within[other.y0 : other.y1, other.x0 : other.x1] = 1
+    _, labels = cv2.connectedComponents(within)
+    return labels == labels[tile.y0, tile.x0]
 
 
 def _mean(own: np.ndarray, which: np.ndarray) -> np.ndarray:

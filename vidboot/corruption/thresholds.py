@@ -80,8 +80,10 @@ class StaticThresholds(_Frozen):
     """A mark has at least so many edge pixels at a side of 480."""
     sure_sigma: float = 5.0
     """Scenes show one mark where they agree by so many sigma of chance."""
-    chance_pixels: float = 1e-3
-    """Share of the pixels that agree as those of a mark do when scenes are moved against each other."""
+    strong_chance: float = 3e-4
+    """A mark's edge begins where scenes agree as they do in this share of the pixels when moved against each other."""
+    weak_chance: float = 1e-2
+    """It goes on where they agree as in this share."""
     presence: float = 0.3
     """A clip shows a mark if its gradient correlates with the mark's template by this much."""
     agreement: float = 0.5
