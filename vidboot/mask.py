@@ -208,9 +208,9 @@ def _folder_pass(
         for mark in folder_marks(clips, thresholds=limits.static):
             for sha, clip in zip(members, clips, strict=True):
                 presence = mark.presence(clip)
-                if presence >= limits.static.presence:
+                if presence >= limits.static.sure_sigma:
                     file = by_sha[sha]
-                    score = round(min(0.99, 0.5 + 0.5 * presence), 3)
+                    score = round(presence / (presence + limits.static.sure_sigma), 3)
                     found[sha].append((mask_video.enlarged(mark.pixels, file.width, file.height), score))
     return found
 

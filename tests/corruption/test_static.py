@@ -41,7 +41,7 @@ def test_a_mark_on_every_clip_is_covered_and_nothing_else_is(alpha: float) -> No
     (mark,) = folder_marks(clips, thresholds=LIMITS)
     assert mark.pixels[truth("one")].mean() > 0.98
     assert not mark.pixels[~near(truth("one"), 6)].any()
-    assert min(mark.presence(c) for c in clips) > LIMITS.presence
+    assert min(mark.presence(c) for c in clips) > LIMITS.sure_sigma
 
 
 def test_a_folder_without_marks_gives_none() -> None:
@@ -66,7 +66,7 @@ def test_two_marks_on_a_fifth_each_are_told_apart() -> None:
     marks = folder_marks(clips, thresholds=LIMITS)
     for name in MARKS:
         shows = [n == name for n in names]
-        own = [m for m in marks if [m.presence(c) >= LIMITS.presence for c in clips] == shows]
+        own = [m for m in marks if [m.presence(c) >= LIMITS.sure_sigma for c in clips] == shows]
         covered = np.any([m.pixels for m in own], axis=0)
         assert covered[truth(name)].mean() > 0.5
         assert not covered[~near(truth(name), 4)].any()

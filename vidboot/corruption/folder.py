@@ -37,7 +37,7 @@ class FolderMark:
 
     def presence(self, clip: StaticSummary) -> float:
         """Return how surely a clip shows the mark, in sigma of chance."""
-        return kin.presence(kin.directions(clip.levels[None]), self.box, self.template)[0]
+        return float(kin.presence(kin.directions(clip.levels[None]), self.box, self.template)[0])
 
 
 def folder_marks(clips: Sequence[StaticSummary], *, thresholds: StaticThresholds) -> list[FolderMark]:
@@ -46,6 +46,8 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: StaticThresholds
     if len(votes) > MOST_SCENES:
         kept = np.random.default_rng(len(votes)).choice(len(votes), MOST_SCENES, replace=False)
         votes = [votes[i] for i in sorted(kept)]
+    if not votes:
+        return []
     unit = kin.directions(np.stack([np.median([clips[i].levels for i in scene], axis=0) for scene in votes]))
     marks: list[FolderMark] = []
     while (found := kin.surest_kin(unit, sigma=thresholds.sure_sigma)) is not None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 TILE = 64  # pixels, overlapping by half
+ROUNDS = 4  # in which members are added or left out
 FAINT = 8.0  # Sobel levels: shorter gradients count less, longer ones alike
 
 
@@ -24,6 +25,11 @@ class Part:
     y0: int
     x1: int
     y1: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.y1 - self.y0, self.x1 - self.x0
 
     def of(self, fields: np.ndarray) -> np.ndarray:
         """Return the part of fields [..., h, w, 2]."""
@@ -89,30 +95,34 @@ def surest_kin(unit: np.ndarray, *, sigma: float) -> Kin | None:
     best, found = sigma, None
     for tile in tiles(height, width):
         own = spectra(tile.of(unit))
-        links = agreement(own, own, (tile.y1 - tile.y0, tile.x1 - tile.x0))
+        links = agreement(own, own, tile.shape)
         np.fill_diagonal(links, -np.inf)
         for i in np.flatnonzero((links > best).sum(1) >= 2):
             weakest = np.minimum(np.minimum(links[i][:, None], links[i][None, :]), links)
             if weakest.max() > best:
                 best = float(weakest.max())
                 found = tile, np.array([i, *np.unravel_index(weakest.argmax(), weakest.shape)])
-    return None if found is None else Kin(found[0], members(unit, *found, sigma=sigma))
+    if found is None:
+        return None
+    tile, three = found
+    return Kin(tile, _members(spectra(tile.of(unit)), tile.shape, three, sigma=sigma))
 
 
-def presence(unit: np.ndarray, tile: Part, template: np.ndarray) -> np.ndarray:
-    """Return how surely scenes [N, h, w, 2] show what has the spectrum ``template`` [1, F] in a tile, [N] sigma."""
-    return agreement(spectra(tile.of(unit)), template, (tile.y1 - tile.y0, tile.x1 - tile.x0))[:, 0]
+def presence(unit: np.ndarray, part: Part, template: np.ndarray) -> np.ndarray:
+    """Return how surely scenes [N, h, w, 2] show what has the spectrum ``template`` [1, F] in a part, [N] sigma."""
+    return agreement(spectra(part.of(unit)), template, part.shape)[:, 0]
 
 
-def members(unit: np.ndarray, tile: Part, start: np.ndarray, *, sigma: float) -> np.ndarray:
-    """Return the scenes that agree with the mean of the others in a tile, [m], beginning with some of them."""
-    own = spectra(tile.of(unit))
-    shape = tile.y1 - tile.y0, tile.x1 - tile.x0
+def _members(own: np.ndarray, shape: tuple[int, int], start: np.ndarray, *, sigma: float) -> np.ndarray:
+    """The scenes whose spectra [N, F] agree with the mean of the others that do, [m], beginning with three."""
     found = start
-    for _ in range(4):
-        sure = np.array([float(agreement(own[[i]], _mean(own, found[found != i]), shape)[0, 0]) for i in range(len(own))])
-        before, found = found, np.flatnonzero(sure >= sigma)
-        if np.array_equal(before, found) or len(found) < 2:
+    for _ in range(ROUNDS):
+        others = [own[found[found != i]].mean(0, keepdims=True) for i in range(len(own))]
+        sure = [agreement(own[[i]], other, shape).item() for i, other in enumerate(others)]
+        before, found = found, np.flatnonzero(np.array(sure) >= sigma)
+        if len(found) < len(start):
+            return start
+        if np.array_equal(before, found):
             break
     return found
 
@@ -121,18 +131,15 @@ def place(unit: np.ndarray, tile: Part, *, sigma: float) -> np.ndarray:
     """Return where scenes that agree in a tile agree on from there: the tiles around it in which they do, bool [h, w]."""
     height, width = unit.shape[1:3]
     within = np.zeros((height, width), np.uint8)
+    within[tile.y0 : tile.y1, tile.x0 : tile.x1] = 1
     for other in tiles(height, width):
         own = spectra(other.of(unit))
-        links = agreement(own, own, (other.y1 - other.y0, other.x1 - other.x0))[np.triu_indices(len(own), 1)]
+        links = agreement(own, own, other.shape)[np.triu_indices(len(own), 1)]
         # The median of n numbers of chance has 1.25 / sqrt(n) sigma; two clips of one scene do not decide it.
         if np.median(links) * np.sqrt(len(links)) >= 1.25 * sigma:
             within[other.y0 : other.y1, other.x0 : other.x1] = 1
     _, labels = cv2.connectedComponents(within)
     return labels == labels[tile.y0, tile.x0]
-
-
-def _mean(own: np.ndarray, which: np.ndarray) -> np.ndarray:
-    return own[which].mean(0, keepdims=True)
 
 
 def _taper(h: int, w: int) -> np.ndarray:

@@ -58,12 +58,6 @@ class StaticThresholds(_Frozen):
     """Frames looked at in one video."""
     side: int = 480
     """Longer side at which gradients are taken, pixels; smaller videos are left as they are."""
-    weak_sigma: float = 4.0
-    """A mark's edge goes on where the folder's median gradient exceeds so many sigma (by MAD)."""
-    strong_sigma: float = 8.0
-    """A mark's edge begins where it exceeds so many."""
-    least_gradient: float = 8.0
-    """A median gradient below this is rounding, whatever its sigma; Sobel levels (a step of 1 level gives 4)."""
     coherence: float = 0.7
     """Share of frames whose gradient agrees with the median, for a single video."""
     surroundings_std: float = 6.0
@@ -84,20 +78,6 @@ class StaticThresholds(_Frozen):
     """A mark's edge begins where scenes agree as they do in this share of the pixels when moved against each other."""
     weak_chance: float = 1e-2
     """It goes on where they agree as in this share."""
-    presence: float = 0.3
-    """A clip shows a mark if its gradient correlates with the mark's template by this much."""
-    agreement: float = 0.5
-    """Scenes that show a mark correlate this much with the median of the others near its edges, by median."""
-    few_scenes: float = 0.12
-    """So much more for each scene fewer than six."""
-    most_gradient: float = 120.0
-    """Gradients are clipped here before they are compared: one strong edge of a scene does not decide."""
-    vote_gradient: float = 24.0
-    """A clip votes for an edge at a place where its median gradient is at least this strong."""
-    least_scenes: int = 3
-    """A mark of the folder is seen in so many scenes."""
-    least_share: float = 0.18
-    """A mark of the folder is seen in this share of its scenes."""
     same_scene_levels: float = 8.0
     """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
 
