@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from vidboot import mask_video, masks
 from vidboot.__main__ import app
 from vidboot.corruption.found import Found
+from vidboot.corruption.thresholds import Thresholds
 from vidboot.data.encode import save_video
 from vidboot.data.records import FileRecord
+from vidboot.mask import KINDS, detection_key
 from vidboot.mask_merge import merged
 
 H, W, FPS = 96, 160, 10
@@ -113,6 +115,15 @@ def test_a_mask_file_that_is_not_this_videos_stops_the_work_and_stays(folder: Pa
     assert result.exit_code == 2
     assert result.stderr.strip().split("\n")[-1].startswith(f"vidboot: {path}")
     assert content(work) == before
+
+
+def test_only_what_one_file_depends_on_makes_it_decoded_again() -> None:
+    limits = Thresholds()
+    folder = limits.model_copy(update={"folder": limits.folder.model_copy(update={"sure_sigma": 9.0})})
+    static = limits.model_copy(update={"static": limits.static.model_copy(update={"samples": 9})})
+    key = detection_key(KINDS, None, limits)
+    assert detection_key(KINDS, None, folder) == key
+    assert detection_key(KINDS, None, static) != key
 
 
 def test_a_kind_nobody_knows_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def _detect_all(
     """Results by SHA-256 for the files that could be looked at, and what went wrong with the others by path."""
     folder = videos.work / mask_video.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    key = _key(kinds, model, limits)
+    key = detection_key(kinds, model, limits)
     shots = defaultdict(int)
     for shot in videos.shots:
         shots[shot.path] += 1
@@ -189,8 +189,10 @@ def _detect_all(
     return {sha: results[sha] for sha in by_sha if sha in results}, failed
 
 
-def _key(kinds: Sequence[str], model: Path | None, limits: Thresholds) -> str:
-    text = [mask_video.VERSION, sorted(kinds), model.name if model else None, limits.model_dump_json()]
+def detection_key(kinds: Sequence[str], model: Path | None, limits: Thresholds) -> str:
+    """Name what one file's result depends on: nothing that only the comparison of files uses."""
+    of_one_file = limits.model_dump_json(exclude={"folder"})
+    text = [mask_video.VERSION, sorted(kinds), model.name if model else None, of_one_file]
     return hashlib.sha256(repr(text).encode()).hexdigest()[:16]
 
 
@@ -205,12 +207,12 @@ def _folder_pass(
     found: dict[str, list[tuple[np.ndarray, float]]] = defaultdict(list)
     for members in shapes.values():
         clips = [_static(results[sha]) for sha in members]
-        for mark in folder_marks(clips, thresholds=limits.static):
+        for mark in folder_marks(clips, thresholds=limits.folder):
             for sha, clip in zip(members, clips, strict=True):
                 presence = mark.presence(clip)
-                if presence >= limits.static.sure_sigma:
+                if presence >= limits.folder.sure_sigma:
                     file = by_sha[sha]
-                    score = round(presence / (presence + limits.static.sure_sigma), 3)
+                    score = round(presence / (presence + limits.folder.sure_sigma), 3)
                     found[sha].append((mask_video.enlarged(mark.pixels, file.width, file.height), score))
     return found
 

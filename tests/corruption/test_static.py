@@ -6,11 +6,12 @@ from scenes import burn, letters, panning, texture
 
 from vidboot.corruption.folder import folder_marks, scenes
 from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
-from vidboot.corruption.thresholds import StaticThresholds
+from vidboot.corruption.thresholds import FolderThresholds, StaticThresholds
 from vidboot.masks import SURE
 
-LIMITS = StaticThresholds()
+LIMITS = FolderThresholds()
 H, W = 90, 160
+REACH = 7  # pixels: a stroke, and what is left of it where the mean around it was taken out
 MARKS = {"one": (letters(12, 40, seed=5), 110, 8), "other": (letters(10, 50, seed=6), 8, 70)}
 
 
@@ -40,7 +41,7 @@ def test_a_mark_on_every_clip_is_covered_and_nothing_else_is(alpha: float) -> No
     clips = [clip(seed, "one", alpha=alpha) for seed in range(16)]
     (mark,) = folder_marks(clips, thresholds=LIMITS)
     assert mark.pixels[truth("one")].mean() > 0.98
-    assert not mark.pixels[~near(truth("one"), 6)].any()
+    assert mark.pixels[~near(truth("one"), REACH)].mean() <= 0.001
     assert min(mark.presence(c) for c in clips) > LIMITS.sure_sigma
 
 
@@ -68,8 +69,8 @@ def test_two_marks_on_a_fifth_each_are_told_apart() -> None:
         shows = [n == name for n in names]
         own = [m for m in marks if [m.presence(c) >= LIMITS.sure_sigma for c in clips] == shows]
         covered = np.any([m.pixels for m in own], axis=0)
-        assert covered[truth(name)].mean() > 0.5
-        assert not covered[~near(truth(name), 4)].any()
+        assert covered[truth(name)].mean() > 0.98
+        assert covered[~near(truth(name), REACH)].mean() <= 0.001
         marks = [m for m in marks if all(m is not o for o in own)]
     assert marks == []
 
@@ -77,20 +78,20 @@ def test_two_marks_on_a_fifth_each_are_told_apart() -> None:
 def test_a_still_camera_alone_is_never_sure_of_a_mark() -> None:
     film = np.repeat(texture(H, W, 3)[None], 8, axis=0)
     burn(film, *MARKS["one"], 0, 7)
-    assert all(score < SURE for _, score in mark_in_one(sample(list(film)), shots=1, thresholds=LIMITS))
+    assert all(score < SURE for _, score in mark_in_one(sample(list(film)), shots=1, thresholds=StaticThresholds()))
 
 
 def test_a_mark_over_strong_motion_is_found_in_one_video() -> None:
     film = panning(16, H, W, seed=3, speed=17)
     burn(film, *MARKS["one"], 0, 15)
-    found = mark_in_one(sample(list(film)), shots=2, thresholds=LIMITS)
+    found = mark_in_one(sample(list(film)), shots=2, thresholds=StaticThresholds())
     assert any(score >= SURE and pixels[truth("one")].mean() > 0.8 for pixels, score in found)
 
 
 def test_the_edge_of_the_picture_inside_its_bars_is_no_mark() -> None:
     film = panning(16, H, W, seed=3, speed=17)
     film[:, :20] = film[:, 70:] = 16
-    found = mark_in_one(sample(list(film), (0, 24, W, 67)), shots=2, thresholds=LIMITS)
+    found = mark_in_one(sample(list(film), (0, 24, W, 67)), shots=2, thresholds=StaticThresholds())
     assert found == []
 
 

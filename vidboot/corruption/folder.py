@@ -14,11 +14,11 @@ import numpy as np
 
 from vidboot.corruption import kin
 from vidboot.corruption.static import StaticSummary, correlation, regions
-from vidboot.corruption.thresholds import StaticThresholds
+from vidboot.corruption.thresholds import FolderThresholds
 
 MOST_SCENES = 64  # that are compared; more say nothing new
 BLOCKS = 4  # the frame in 4x4 blocks: two clips of one scene agree in most of them, two with one mark in few
-STROKE = 5  # pixels: a mark's edges have neighbours
+STROKE = 240  # of these along the longer side: a mark's edges have neighbours so near
 MOVED = 8  # times the scenes are moved against each other
 
 
@@ -31,7 +31,7 @@ class FolderMark:
     box: kin.Part
     """Where clips are compared with it."""
     template: np.ndarray
-    """The mean spectrum of the scenes that show it there, complex [1, F]."""
+    """What the scenes that show it have in common there, whitened, complex [1, F]."""
     scenes: int
     """How many scenes show it."""
 
@@ -40,7 +40,7 @@ class FolderMark:
         return float(kin.presence(kin.directions(clip.levels[None]), self.box, self.template)[0])
 
 
-def folder_marks(clips: Sequence[StaticSummary], *, thresholds: StaticThresholds) -> list[FolderMark]:
+def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[FolderMark]:
     """Return the marks of clips whose pictures have one shape (all gradients [h, w, 2]), the surest first."""
     votes = scenes(clips, levels=thresholds.same_scene_levels)
     if len(votes) > MOST_SCENES:
@@ -56,7 +56,7 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: StaticThresholds
         pixels = _common(own, place, thresholds)
         if pixels.any():
             box = kin.box_around(pixels)
-            marks.append(FolderMark(pixels, box, kin.spectra(box.of(own)).mean(0, keepdims=True), len(own)))
+            marks.append(FolderMark(pixels, box, kin.whitened(box.of(own)).mean(0, keepdims=True), len(own)))
         # What one mark explains in a scene speaks for no other.
         unit[found.members] = np.where(place[:, :, None], 0, own)
     return marks
@@ -87,7 +87,7 @@ def _edges_agree(a: np.ndarray, b: np.ndarray) -> bool:
     return sum(block > 0.4 for block in blocks) >= BLOCKS * BLOCKS // 2
 
 
-def _common(unit: np.ndarray, place: np.ndarray, thresholds: StaticThresholds) -> np.ndarray:
+def _common(unit: np.ndarray, place: np.ndarray, thresholds: FolderThresholds) -> np.ndarray:
     """The pixels of a place where scenes [m, h, w, 2] have one direction, by hysteresis, filled: bool [h, w]."""
     rng = np.random.default_rng(len(unit))
     height, width = place.shape
@@ -99,11 +99,15 @@ def _common(unit: np.ndarray, place: np.ndarray, thresholds: StaticThresholds) -
         ways = zip(rng.integers(height, size=len(unit)), rng.integers(width, size=len(unit)), strict=True)
         chance.append(_coherence(np.stack([np.roll(u, way, (0, 1)) for u, way in zip(unit, ways, strict=True)])))
     weak, strong = np.quantile(chance, [1 - thresholds.weak_chance, 1 - thresholds.strong_chance])
-    agree = _coherence(unit)
-    _, labels = cv2.connectedComponents((place & (agree > weak)).astype(np.uint8))
+    agree = _coherence(unit) * place
+    if agree.max() <= strong:
+        return np.zeros_like(place)
+    # What agrees far less than the mark does is what the codec leaves around it.
+    weak = max(weak, thresholds.halo * np.percentile(agree[agree > strong], 90))
+    _, labels = cv2.connectedComponents((agree > weak).astype(np.uint8))
     begun = np.unique(labels[agree > strong])
     edge = np.isin(labels, begun[begun > 0])
-    least = thresholds.least_edge_pixels * max(height, width) // thresholds.side
+    least = round(thresholds.least_edge * max(height, width))
     return np.any(regions(edge, least=least) or [np.zeros_like(edge)], axis=0)
 
 
@@ -111,4 +115,5 @@ def _coherence(unit: np.ndarray) -> np.ndarray:
     """Mean agreement of every two scenes [m, h, w, 2] around each pixel, -1 to 1, [h, w]."""
     m = len(unit)
     pairs = (unit.sum(0) ** 2).sum(-1) - (unit**2).sum((0, -1))
-    return cv2.blur(pairs / (m * (m - 1)), (STROKE, STROKE))
+    side = 2 * round(max(pairs.shape) / STROKE) + 1
+    return cv2.blur(pairs / (m * (m - 1)), (side, side))

@@ -2,7 +2,7 @@
 
 Where two pictures show one mark, the phases of their spectra agree at every frequency; what they share by chance (a
 level horizon, a door post) is a line, and a line is few of the frequencies. All of them count alike here (phase
-correlation, Kuglin and Hines 1975), so that agreement comes in sigma of chance without any further number.
+correlation, Kuglin and Hines 1975): then pixels are nearly independent, and agreement has a sigma of chance.
 """
 
 from __future__ import annotations
@@ -26,11 +26,6 @@ class Part:
     x1: int
     y1: int
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.y1 - self.y0, self.x1 - self.x0
-
     def of(self, fields: np.ndarray) -> np.ndarray:
         """Return the part of fields [..., h, w, 2]."""
         return fields[..., self.y0 : self.y1, self.x0 : self.x1, :]
@@ -50,24 +45,23 @@ def directions(fields: np.ndarray) -> np.ndarray:
     return fields / np.maximum(np.linalg.norm(fields, axis=-1, keepdims=True), FAINT)
 
 
-def spectra(unit: np.ndarray) -> np.ndarray:
-    """Return the spectra of `directions` [N, h, w, 2], complex [N, h * w], whitened: all frequencies count alike."""
+def whitened(unit: np.ndarray) -> np.ndarray:
+    """Return `directions` [N, h, w, 2] with all frequencies alike, complex [N, h * w]: neighbours say nothing twice."""
     N, h, w, _ = unit.shape
-    spectrum = np.fft.fft2((unit[..., 0] + 1j * unit[..., 1]) * _taper(h, w)).reshape(N, h * w)
+    taper = np.outer(np.hanning(h + 2)[1:-1], np.hanning(w + 2)[1:-1])
+    spectrum = np.fft.fft2((unit[..., 0] + 1j * unit[..., 1]) * taper)
     size = np.abs(spectrum)
-    return (spectrum / (size + np.median(size, axis=1, keepdims=True) + 1e-6)).astype(np.complex64)
+    spectrum /= size + np.median(size, axis=(1, 2), keepdims=True) + 1e-6
+    return np.fft.ifft2(spectrum, norm="ortho").reshape(N, h * w).astype(np.complex64)
 
 
-def agreement(a: np.ndarray, b: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return how surely each of the spectra ``a`` [N, F] shows what each of ``b`` [M, F] does, [N, M], in sigma.
+def agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return how surely each `whitened` scene of ``a`` [N, F] shows what each of ``b`` [M, F] does, [N, M], in sigma.
 
-    That is their correlation where they lie over that of the two at any other shift; by Parseval's theorem no shift
-    needs to be tried. The taper leaves more to chance where they lie than at other shifts, by a known factor.
+    That is their correlation, over what it would be if at each pixel they agreed or disagreed by chance.
     """
-    taper = _taper(*shape)
-    wider = (taper**4).mean() / (taper**2).mean() ** 2
-    chance = 0.5 * wider * ((np.abs(a) ** 2) @ (np.abs(b) ** 2).T)
-    return (a @ b.conj().T).real / np.sqrt(chance + 1e-6)
+    chance = 0.5 * ((np.abs(a) ** 2) @ (np.abs(b) ** 2).T)
+    return np.real(a @ b.conj().T) / np.sqrt(chance + 1e-9)
 
 
 def tiles(height: int, width: int) -> list[Part]:
@@ -91,11 +85,11 @@ def _widened(inside: np.ndarray, most: int) -> tuple[int, int]:
 
 def surest_kin(unit: np.ndarray, *, sigma: float) -> Kin | None:
     """Return the scenes that agree most surely somewhere: three of which every two do, and all who side with them."""
-    N, height, width, _ = unit.shape
+    height, width = unit.shape[1:3]
     best, found = sigma, None
     for tile in tiles(height, width):
-        own = spectra(tile.of(unit))
-        links = agreement(own, own, tile.shape)
+        own = whitened(tile.of(unit))
+        links = agreement(own, own)
         np.fill_diagonal(links, -np.inf)
         for i in np.flatnonzero((links > best).sum(1) >= 2):
             weakest = np.minimum(np.minimum(links[i][:, None], links[i][None, :]), links)
@@ -105,20 +99,20 @@ def surest_kin(unit: np.ndarray, *, sigma: float) -> Kin | None:
     if found is None:
         return None
     tile, three = found
-    return Kin(tile, _members(spectra(tile.of(unit)), tile.shape, three, sigma=sigma))
+    return Kin(tile, _members(whitened(tile.of(unit)), three, sigma=sigma))
 
 
 def presence(unit: np.ndarray, part: Part, template: np.ndarray) -> np.ndarray:
-    """Return how surely scenes [N, h, w, 2] show what has the spectrum ``template`` [1, F] in a part, [N] sigma."""
-    return agreement(spectra(part.of(unit)), template, part.shape)[:, 0]
+    """Return how surely scenes [N, h, w, 2] show what is ``template``, whitened [1, F], in a part, [N] sigma."""
+    return agreement(whitened(part.of(unit)), template)[:, 0]
 
 
-def _members(own: np.ndarray, shape: tuple[int, int], start: np.ndarray, *, sigma: float) -> np.ndarray:
-    """The scenes whose spectra [N, F] agree with the mean of the others that do, [m], beginning with three."""
+def _members(own: np.ndarray, start: np.ndarray, *, sigma: float) -> np.ndarray:
+    """The scenes, whitened [N, F], that agree with the mean of the others that do, [m], beginning with three."""
     found = start
     for _ in range(ROUNDS):
         others = [own[found[found != i]].mean(0, keepdims=True) for i in range(len(own))]
-        sure = [agreement(own[[i]], other, shape).item() for i, other in enumerate(others)]
+        sure = [agreement(own[[i]], other).item() for i, other in enumerate(others)]
         before, found = found, np.flatnonzero(np.array(sure) >= sigma)
         if len(found) < len(start):
             return start
@@ -128,19 +122,15 @@ def _members(own: np.ndarray, shape: tuple[int, int], start: np.ndarray, *, sigm
 
 
 def place(unit: np.ndarray, tile: Part, *, sigma: float) -> np.ndarray:
-    """Return where scenes that agree in a tile agree on from there: the tiles around it in which they do, bool [h, w]."""
+    """Return where scenes [m, h, w, 2] that agree in a tile agree on from there, tile by tile, bool [h, w]."""
     height, width = unit.shape[1:3]
     within = np.zeros((height, width), np.uint8)
     within[tile.y0 : tile.y1, tile.x0 : tile.x1] = 1
     for other in tiles(height, width):
-        own = spectra(other.of(unit))
-        links = agreement(own, own, other.shape)[np.triu_indices(len(own), 1)]
+        own = whitened(other.of(unit))
+        links = agreement(own, own)[np.triu_indices(len(own), 1)]
         # The median of n numbers of chance has 1.25 / sqrt(n) sigma; two clips of one scene do not decide it.
         if np.median(links) * np.sqrt(len(links)) >= 1.25 * sigma:
             within[other.y0 : other.y1, other.x0 : other.x1] = 1
     _, labels = cv2.connectedComponents(within)
     return labels == labels[tile.y0, tile.x0]
-
-
-def _taper(h: int, w: int) -> np.ndarray:
-    return np.outer(np.hanning(h + 2)[1:-1], np.hanning(w + 2)[1:-1]).astype(np.float32)

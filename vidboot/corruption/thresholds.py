@@ -52,7 +52,7 @@ class StillThresholds(_Frozen):
 
 
 class StaticThresholds(_Frozen):
-    """Marks that stand still, found by the median over time of signed Sobel gradients."""
+    """Marks that stand still in one video, found by the median over time of signed Sobel gradients."""
 
     samples: int = 24
     """Frames looked at in one video."""
@@ -72,14 +72,23 @@ class StaticThresholds(_Frozen):
     """A single video's median gradient at the edge of a mark."""
     least_edge_pixels: int = 24
     """A mark has at least so many edge pixels at a side of 480."""
+
+
+class FolderThresholds(_Frozen):
+    """Marks that stand still in many videos: no file is decoded again when one of these changes."""
+
+    same_scene_levels: float = 8.0
+    """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
     sure_sigma: float = 5.0
-    """Scenes show one mark where they agree by so many sigma of chance."""
+    """Scenes show one mark where every two of three, and each with the others, agree by so many sigma of chance."""
     strong_chance: float = 3e-4
     """A mark's edge begins where scenes agree as they do in this share of the pixels when moved against each other."""
     weak_chance: float = 1e-2
     """It goes on where they agree as in this share."""
-    same_scene_levels: float = 8.0
-    """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
+    halo: float = 0.3
+    """And by at least this share of what they agree by where the mark is plain: less is what the codec leaves."""
+    least_edge: float = 0.05
+    """A mark has at least so many edge pixels for each pixel of the picture's longer side."""
 
 
 class MovingThresholds(_Frozen):
@@ -132,4 +141,5 @@ class Thresholds(_Frozen):
     bars: BarThresholds = BarThresholds()
     still: StillThresholds = StillThresholds()
     static: StaticThresholds = StaticThresholds()
+    folder: FolderThresholds = FolderThresholds()
     text: TextThresholds = TextThresholds()
