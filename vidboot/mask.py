@@ -208,8 +208,7 @@ def _folder_pass(
     for members in shapes.values():
         clips = [_static(results[sha]) for sha in members]
         for mark in folder_marks(clips, thresholds=limits.folder):
-            for sha, clip in zip(members, clips, strict=True):
-                presence = mark.presence(clip)
+            for sha, presence in zip(members, mark.presence.tolist(), strict=True):
                 if presence >= limits.folder.sure_sigma:
                     file = by_sha[sha]
                     score = round(presence / (presence + limits.folder.sure_sigma), 3)

@@ -42,7 +42,7 @@ def test_a_mark_on_every_clip_is_covered_and_nothing_else_is(alpha: float) -> No
     (mark,) = folder_marks(clips, thresholds=LIMITS)
     assert mark.pixels[truth("one")].mean() > 0.98
     assert mark.pixels[~near(truth("one"), REACH)].mean() <= 0.001
-    assert min(mark.presence(c) for c in clips) > LIMITS.sure_sigma
+    assert mark.presence.min() > LIMITS.sure_sigma
 
 
 def test_a_folder_without_marks_gives_none() -> None:
@@ -67,12 +67,19 @@ def test_two_marks_on_a_fifth_each_are_told_apart() -> None:
     marks = folder_marks(clips, thresholds=LIMITS)
     for name in MARKS:
         shows = [n == name for n in names]
-        own = [m for m in marks if [m.presence(c) >= LIMITS.sure_sigma for c in clips] == shows]
+        own = [m for m in marks if (m.presence >= LIMITS.sure_sigma).tolist() == shows]
         covered = np.any([m.pixels for m in own], axis=0)
         assert covered[truth(name)].mean() > 0.98
         assert covered[~near(truth(name), REACH)].mean() <= 0.001
         marks = [m for m in marks if all(m is not o for o in own)]
     assert marks == []
+
+
+def test_the_clean_copy_of_a_marked_clip_shows_no_mark() -> None:
+    clips = [*(clip(seed, "one", alpha=0.15) for seed in range(4)), clip(3), *(clip(seed) for seed in range(4, 12))]
+    assert [3, 4] in scenes(clips, levels=LIMITS.same_scene_levels)
+    (mark,) = folder_marks(clips, thresholds=LIMITS)
+    assert (mark.presence >= LIMITS.sure_sigma).tolist() == [True] * 4 + [False] * 9
 
 
 def test_a_still_camera_alone_is_never_sure_of_a_mark() -> None:

@@ -6,7 +6,7 @@ their gradients have one direction, more than they have anywhere when the scenes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -28,16 +28,10 @@ class FolderMark:
 
     pixels: np.ndarray
     """bool [h, w] at the summaries' size."""
-    box: kin.Part
-    """Where clips are compared with it."""
-    template: np.ndarray
-    """What the scenes that show it have in common there, whitened, complex [1, F]."""
+    presence: np.ndarray
+    """How surely each clip shows it, in sigma of chance, [clips]."""
     scenes: int
     """How many scenes show it."""
-
-    def presence(self, clip: StaticSummary) -> float:
-        """Return how surely a clip shows the mark, in sigma of chance."""
-        return float(kin.presence(kin.directions(clip.levels[None]), self.box, self.template)[0])
 
 
 def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[FolderMark]:
@@ -55,11 +49,24 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds
         place = kin.place(own, found.tile, sigma=thresholds.sure_sigma)
         pixels = _common(own, place, thresholds)
         if pixels.any():
-            box = kin.box_around(pixels)
-            marks.append(FolderMark(pixels, box, kin.whitened(box.of(own)).mean(0, keepdims=True), len(own)))
+            shown_by = {k: votes[scene] for k, scene in enumerate(found.members)}
+            marks.append(FolderMark(pixels, _presence(clips, own, shown_by, pixels), len(own)))
         # What one mark explains in a scene speaks for no other.
         unit[found.members] = np.where(place[:, :, None], 0, own)
     return marks
+
+
+def _presence(
+    clips: Sequence[StaticSummary], own: np.ndarray, shown_by: Mapping[int, Sequence[int]], pixels: np.ndarray
+) -> np.ndarray:
+    """How surely each clip shows what scenes [m, h, w, 2] other than its own have in common at a mark, [clips]."""
+    box = kin.box_around(pixels)
+    shown = kin.whitened(box.of(own))
+    sure = []
+    for i, clip in enumerate(clips):
+        others = shown[[i not in shown_by[k] for k in range(len(shown))]].mean(0, keepdims=True)
+        sure.append(kin.agreement(kin.whitened(box.of(kin.directions(clip.levels[None]))), others).item())
+    return np.array(sure)
 
 
 def scenes(clips: Sequence[StaticSummary], *, levels: float) -> list[list[int]]:

@@ -102,11 +102,6 @@ def surest_kin(unit: np.ndarray, *, sigma: float) -> Kin | None:
     return Kin(tile, _members(whitened(tile.of(unit)), three, sigma=sigma))
 
 
-def presence(unit: np.ndarray, part: Part, template: np.ndarray) -> np.ndarray:
-    """Return how surely scenes [N, h, w, 2] show what is ``template``, whitened [1, F], in a part, [N] sigma."""
-    return agreement(whitened(part.of(unit)), template)[:, 0]
-
-
 def _members(own: np.ndarray, start: np.ndarray, *, sigma: float) -> np.ndarray:
     """The scenes, whitened [N, F], that agree with the mean of the others that do, [m], beginning with three."""
     found = start
