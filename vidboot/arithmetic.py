@@ -30,7 +30,7 @@ def forward(net: NetConfig, *, frames: int, height: int, width: int, channels_in
     D, pixels, N = net.width, net.patch**2, height * width // net.patch**2
     seen = {"space": N, "time": frames, "joint": frames * N}
     per_token = (channels_in + 1 + 3 + net.pixels) * pixels * D  # in and out
-    per_token += 9 * pixels * net.pixels * (net.pixels + channels_in + 1 + 3)
+    per_token += pixels * net.pixels * (27 * (net.pixels + channels_in + 1) + 9 * 3)
     for kind in net.blocks:
         per_token += (4 + 2 * net.expand) * D**2 + 2 * seen[kind] * D
     per_clip = 2 * SIGMA_FEATURES * D + D**2 + 6 * D**2 + 2 * D**2  # the noise level's embedding and modulations

@@ -227,18 +227,31 @@ def test_at_a_frame_rate_frames_are_evenly_spaced_from_0() -> None:
     assert seen[0].tolist() == [[0, 0.25, 0.5]] * 2
 
 
-def test_convolutions_see_across_the_borders_of_places_and_no_farther_than_two_pixels() -> None:
-    """With places that never meet, what a pixel is changes its own place, and with convolutions two pixels beyond."""
-    y = random(1, 1, 3, 3 * PATCH, 3 * PATCH)
+def test_convolutions_see_across_the_borders_of_places_and_frames_and_no_farther() -> None:
+    """With places that never meet, what a pixel is changes its own place, and with convolutions two pixels and one
+    frame beyond."""
+    y = random(1, 5, 3, 3 * PATCH, 3 * PATCH)
     changed = y.clone()
-    changed[..., PATCH, PATCH] += 1
+    changed[:, 2, :, PATCH, PATCH] += 1
     reached = []
     for pixels in (0, 4):
         made = net(pixels=pixels)
-        a, b = (made(x, torch.ones(1), pts_seconds=times(1, 1)) for x in (y, changed))
-        reached.append((a - b).abs().amax((0, 1, 2)) > 1e-6)
-    alone, across = (moved.nonzero() for moved in reached)
-    assert alone.min() == PATCH
-    assert alone.max() == 2 * PATCH - 1
-    assert across.min() == PATCH - 2
-    assert across.max() == 2 * PATCH - 1 + 2
+        a, b = (made(x, torch.full((1,), 0.1), pts_seconds=times(1, 5)) for x in (y, changed))
+        moved = (a - b).abs().amax((0, 2)) > 1e-6  # [T, H, W]
+        reached.append([(int(i.min()), int(i.max())) for i in moved.nonzero().unbind(1)])
+    own = (PATCH, 2 * PATCH - 1)
+    assert reached[0] == [(2, 2), own, own]
+    assert reached[1] == [(1, 3), (own[0] - 2, own[1] + 2), (own[0] - 2, own[1] + 2)]
+
+
+def test_under_much_noise_a_pixel_tells_its_neighbours_nothing_but_through_its_place() -> None:
+    y = random(1, 1, 3, 2 * PATCH, 2 * PATCH)
+    made = net(pixels=4)
+    assert made.pixels is not None
+    drawn = random(1, 1, 3 + 4, 2 * PATCH, 2 * PATCH, seed=1)
+    seen = [torch.cat([x, torch.ones_like(x[:, :, :1])], 2) for x in (y, y + 1)]
+    moved = []
+    for sigma in (0.05, 0.3, 300.0):
+        a, b = (made.pixels(drawn, x, torch.full((1,), sigma)) for x in seen)
+        moved.append((a - b).norm().item())
+    assert moved[2] < 1e-3 * min(moved[:2])

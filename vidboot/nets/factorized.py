@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from vidboot.nets.attention import ATTENTION, Places, rotary_in_space, rotary_in_time
 from vidboot.nets.layers import Linear, SquaredReLU, fourier, modulate, octaves, patchify, unpatchify, zeroed
+from vidboot.noise import expand
 
 SIGMA_FEATURES = 64
 PLACE_OCTAVES = 4
+SEEN_SIGMA = 0.3
+"""Noise level above which the last convolutions trust what the places drew more than the noisy pixels themselves."""
 
 
 class NetConfig(BaseModel):
@@ -32,7 +35,7 @@ class NetConfig(BaseModel):
     expand: int = Field(default=4, gt=0)
     """Hidden width of the MLP over the width."""
     pixels: int = Field(default=0, ge=0)
-    """Channels of two convolutions over the pixels of each frame, at its end; 0: none, each place is drawn alone."""
+    """Channels of two convolutions over pixels at the end; 0: none, each place of each frame is drawn alone."""
 
 
 class Block(nn.Module):
@@ -62,10 +65,11 @@ class Block(nn.Module):
 
 
 class Pixels(nn.Module):
-    """Looks at the pixels again, across the borders of places: two convolutions of what the places drew and was seen.
+    """Looks at the pixels again, across the borders of places and frames: two convolutions of what the places drew and
+    what was seen.
 
     What places have to say passes through tokens narrower than the patches they draw, and each draws alone, so that
-    frames fall into tiles and fine detail under little noise is lost. Starts as nothing added.
+    frames fall into tiles, and detail under little noise is lost or flickers. Starts as nothing added.
 
     Args:
         seen: channels of the input of the net.
@@ -76,22 +80,31 @@ class Pixels(nn.Module):
     def __init__(self, seen: int, width: int, channels_out: int) -> None:
         super().__init__()
         self.channels_out = channels_out
-        self.up = nn.Conv2d(width + seen, width, 3, padding=1)
+        self.up = nn.Conv3d(width + seen, width, 3, padding=1)
         self.down = nn.Conv2d(width, channels_out, 3, padding=1)
         nn.init.zeros_(self.down.weight)
         nn.init.zeros_(self.down.bias)  # type: ignore[arg-type]
 
-    def forward(self, drawn: Tensor, seen: Tensor) -> Tensor:
-        """drawn: [B, T, channels_out + width, H, W]; seen: [B, T, seen, H, W] -> [B, T, channels_out, H, W]."""
+    def forward(self, drawn: Tensor, seen: Tensor, sigma: Tensor) -> Tensor:
+        """Return frames, [B, T, channels_out, H, W], in the precision of ``drawn``.
+
+        Args:
+            drawn: by the places, [B, T, channels_out + width, H, W].
+            seen: input of the net, [B, T, seen, H, W].
+            sigma: noise level, [B]; from `SEEN_SIGMA` on a pixel's neighbours say less and less.
+        """
+        # Gradients of oneDNN's convolution in three dimensions are not finite in bfloat16.
+        exact = torch.promote_types(drawn.dtype, torch.float32)
         frames, features = drawn.split([self.channels_out, drawn.shape[2] - self.channels_out], 2)
-        hidden = F.silu(_conv(self.up, torch.cat([features, seen], 2).flatten(0, 1)))
-        return frames + _conv(self.down, hidden).unflatten(0, frames.shape[:2])
-
-
-def _conv(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """Convolve in the precision of ``x``."""
-    assert layer.bias is not None
-    return F.conv2d(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype), padding=1)
+        clear = 1 / (1 + (expand(sigma, seen) / SEEN_SIGMA) ** 2)
+        both = torch.cat([features, seen * clear], 2).to(exact).transpose(1, 2).contiguous()  # [B, C, T, H, W]
+        up, down = self.up, self.down
+        assert up.bias is not None
+        assert down.bias is not None
+        hidden = F.silu(F.conv3d(both, up.weight.to(exact), up.bias.to(exact), padding=1))
+        hidden = hidden.transpose(1, 2).flatten(0, 1)
+        added = F.conv2d(hidden, down.weight.to(exact), down.bias.to(exact), padding=1)
+        return frames + added.unflatten(0, frames.shape[:2]).to(frames.dtype)
 
 
 class FactorizedNet(nn.Module):
@@ -147,7 +160,7 @@ class FactorizedNet(nn.Module):
             x = block(x, modulation, places)
         shift, scale = self.modulate_out(level).to(x.dtype)[:, None, None].chunk(2, -1)
         drawn = unpatchify(self.out(modulate(x, shift, scale)), patch, H, W)
-        return drawn if self.pixels is None else self.pixels(drawn, seen)
+        return drawn if self.pixels is None else self.pixels(drawn, seen, sigma)
 
     def _place(self, H: int, W: int, like: Tensor) -> Tensor:
         """Tell each place where in the frame it is, whatever the frame's size: [N, D]."""
