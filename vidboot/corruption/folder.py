@@ -64,8 +64,8 @@ def _presence(
     shown = kin.whitened(box.of(own))
     sure = []
     for i, clip in enumerate(clips):
-        others = shown[[i not in shown_by[k] for k in range(len(shown))]].mean(0, keepdims=True)
-        sure.append(kin.agreement(kin.whitened(box.of(kin.directions(clip.levels[None]))), others).item())
+        others = shown[[i not in shown_by[k] for k in range(len(shown))]]
+        sure.append(kin.siding(kin.whitened(box.of(kin.directions(clip.levels[None])))[0], others))
     return np.array(sure)
 
 
@@ -98,29 +98,48 @@ def _common(unit: np.ndarray, place: np.ndarray, thresholds: FolderThresholds) -
     """The pixels of a place where scenes [m, h, w, 2] have one direction, by hysteresis, filled: bool [h, w]."""
     rng = np.random.default_rng(len(unit))
     height, width = place.shape
+    inside = kin.seen(unit)
     # A busy scene says less about each of its pixels.
-    around = [cv2.blur((u**2).sum(-1), (kin.TILE, kin.TILE))[..., None] for u in unit]
-    unit = unit / np.sqrt(np.maximum(around, 1e-3))
+    busy = [
+        _blur((u**2).sum(-1), kin.TILE) / np.maximum(_blur(i, kin.TILE), 1e-3)
+        for u, i in zip(unit, inside, strict=True)
+    ]
+    unit = unit / np.sqrt(np.maximum(busy, 1e-3))[..., None]
+    fields = np.concatenate([unit, inside[..., None]], axis=-1)
     chance = []
     for _ in range(MOVED):
         ways = zip(rng.integers(height, size=len(unit)), rng.integers(width, size=len(unit)), strict=True)
-        chance.append(_coherence(np.stack([np.roll(u, way, (0, 1)) for u, way in zip(unit, ways, strict=True)])))
+        chance.append(_coherence(np.stack([np.roll(f, way, (0, 1)) for f, way in zip(fields, ways, strict=True)]))[1])
     weak, strong = np.quantile(chance, [1 - thresholds.weak_chance, 1 - thresholds.strong_chance])
-    agree = _coherence(unit) * place
-    if agree.max() <= strong:
+    mean, sure = (field * place for field in _coherence(fields))
+    begins = sure > strong
+    if not begins.any():
         return np.zeros_like(place)
     # What agrees far less than the mark does is what the codec leaves around it.
-    weak = max(weak, thresholds.halo * np.percentile(agree[agree > strong], 90))
-    _, labels = cv2.connectedComponents((agree > weak).astype(np.uint8))
-    begun = np.unique(labels[agree > strong])
+    edge = (sure > weak) & (mean > thresholds.halo * np.percentile(mean[begins], 90))
+    _, labels = cv2.connectedComponents(edge.astype(np.uint8))
+    begun = np.unique(labels[begins & edge])
     edge = np.isin(labels, begun[begun > 0])
     least = round(thresholds.least_edge * max(height, width))
     return np.any(regions(edge, least=least) or [np.zeros_like(edge)], axis=0)
 
 
-def _coherence(unit: np.ndarray) -> np.ndarray:
-    """Mean agreement of every two scenes [m, h, w, 2] around each pixel, -1 to 1, [h, w]."""
-    m = len(unit)
-    pairs = (unit.sum(0) ** 2).sum(-1) - (unit**2).sum((0, -1))
-    side = 2 * round(max(pairs.shape) / STROKE) + 1
-    return cv2.blur(pairs / (m * (m - 1)), (side, side))
+def _coherence(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How every two scenes agree around each pixel, of those pairs of which both say something there.
+
+    Args:
+        fields: directions, and whether the scene says something, [m, h, w, 3].
+
+    Returns:
+        Their mean agreement, [h, w], and that in units of one chance for all pixels: fewer pairs agree by chance.
+    """
+    unit, inside = fields[..., :2], fields[..., 2].sum(0)
+    m, height, width = fields.shape[:3]
+    side = 2 * round(max(height, width) / STROKE) + 1
+    agree = _blur((unit.sum(0) ** 2).sum(-1) - (unit**2).sum((0, -1)), side)
+    pairs = np.maximum(_blur(inside * (inside - 1), side), 1e-3)
+    return agree / pairs, agree / np.sqrt(pairs * m * (m - 1))
+
+
+def _blur(field: np.ndarray, side: int) -> np.ndarray:
+    return cv2.blur(field.astype(np.float32), (side, side))

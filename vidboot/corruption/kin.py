@@ -45,6 +45,17 @@ def directions(fields: np.ndarray) -> np.ndarray:
     return fields / np.maximum(np.linalg.norm(fields, axis=-1, keepdims=True), FAINT)
 
 
+def seen(unit: np.ndarray) -> np.ndarray:
+    """Return where scenes [m, h, w, 2] say something: inside their bars, which have no gradients, bool [m, h, w]."""
+    rows, columns = (_within((unit != 0).any(axis=(axis, 3))) for axis in (2, 1))
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def _within(lit: np.ndarray) -> np.ndarray:
+    """What lies between the first and the last True of each row."""
+    return np.logical_or.accumulate(lit, 1) & np.logical_or.accumulate(lit[:, ::-1], 1)[:, ::-1]
+
+
 def whitened(unit: np.ndarray) -> np.ndarray:
     """Return `directions` [N, h, w, 2] with all frequencies alike, complex [N, h * w]: neighbours say nothing twice."""
     N, h, w, _ = unit.shape
@@ -62,6 +73,16 @@ def agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     chance = 0.5 * ((np.abs(a) ** 2) @ (np.abs(b) ** 2).T)
     return np.real(a @ b.conj().T) / np.sqrt(chance + 1e-9)
+
+
+def siding(one: np.ndarray, others: np.ndarray) -> float:
+    """Return how surely a `whitened` scene [F] shows what others [M, F] have in common, in sigma.
+
+    Of more than two the one that agrees best is left out: it may show the same room.
+    """
+    if len(others) > 2:
+        others = np.delete(others, agreement(one[None], others).argmax(), axis=0)
+    return agreement(one[None], others.mean(0, keepdims=True)).item()
 
 
 def tiles(height: int, width: int) -> list[Part]:
@@ -121,8 +142,12 @@ def place(unit: np.ndarray, tile: Part, *, sigma: float) -> np.ndarray:
     height, width = unit.shape[1:3]
     within = np.zeros((height, width), np.uint8)
     within[tile.y0 : tile.y1, tile.x0 : tile.x1] = 1
+    inside = seen(unit)[..., None]  # [m, h, w, 1]
     for other in tiles(height, width):
-        own = whitened(other.of(unit))
+        shows = other.of(inside).mean((1, 2, 3)) > 0.5
+        if shows.sum() < 2:
+            continue
+        own = whitened(other.of(unit[shows]))
         links = agreement(own, own)[np.triu_indices(len(own), 1)]
         # The median of n numbers of chance has 1.25 / sqrt(n) sigma; two clips of one scene do not decide it.
         if np.median(links) * np.sqrt(len(links)) >= 1.25 * sigma:

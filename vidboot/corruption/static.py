@@ -66,13 +66,11 @@ def sample(frames: Sequence[np.ndarray], inside: tuple[int, int, int, int] | Non
     greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     each = np.stack([gradients(grey) for grey in greys])
     median = np.partition(each, len(each) // 2, axis=0)[len(each) // 2]
-    median = _edges_only(median)
-    if inside is not None:
-        x0, y0, x1, y1 = inside
-        kept = np.zeros_like(median)
-        kept[y0:y1, x0:x1] = median[y0:y1, x0:x1]
-        median = kept
-    return Sampled(np.stack(frames), greys, each, median)
+    x0, y0, x1, y1 = inside or (0, 0, greys.shape[2], greys.shape[1])
+    edges = np.zeros_like(median)
+    # A bar's edge is no part of the light around what lies beside it.
+    edges[y0:y1, x0:x1] = _edges_only(median[y0:y1, x0:x1])
+    return Sampled(np.stack(frames), greys, each, edges)
 
 
 def gradients(grey: np.ndarray) -> np.ndarray:
@@ -85,6 +83,8 @@ def _edges_only(gradient: np.ndarray) -> np.ndarray:
     around = max(9, max(gradient.shape[:2]) // 16 | 1)
     inner = gradient[1:-1, 1:-1]  # Sobel sees no slope across the rim
     edges = np.zeros_like(gradient)
+    if inner.size == 0:
+        return edges
     mean = cv2.blur(inner.astype(np.float32), (around, around), borderType=cv2.BORDER_REPLICATE)
     edges[1:-1, 1:-1] = inner - np.round(mean).astype(np.int16)
     return edges
