@@ -55,6 +55,11 @@ def test_where_nothing_is_long_or_nothing_long_is_wanted_only_clips_are_drawn() 
         assert made.longest == WINDOW
 
 
+def test_a_folder_without_sharp_videos_has_nothing_to_teach_it() -> None:
+    assert mixture({}, {"e": 5}).longest == 0
+    assert mixture({}, {"e": 90}).clips.longest == 0
+
+
 def test_a_crowd_of_middling_clips_does_not_put_a_few_long_videos_in_every_batch() -> None:
     crowd = {f"clip{i}": 12 for i in range(1000)}
     assert mixture({**crowd, "long": 64}, {}).shares[2] < 0.01

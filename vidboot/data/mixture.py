@@ -26,7 +26,7 @@ GOLDEN = 0.6180339887498949
 
 def shares(*, clips: int, small: int, full: int) -> tuple[float, float, float]:
     """Return how often a batch is of short clips, of small videos, of full ones, given how many there are of each."""
-    whole = WORTH * full / (WORTH * full + clips + small)
+    whole = WORTH * full / (WORTH * full + clips + small) if full else 0.0
     of_small = (1 - whole) * SMALL_SHARE if small else 0.0
     return 1 - whole - of_small, of_small, whole
 
