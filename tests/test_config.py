@@ -7,6 +7,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
+from vidboot.__main__ import PRESET, TARGET
 from vidboot.config import PRESETS, Config, check, read
 from vidboot.nets.factorized import FactorizedNet
 
@@ -43,6 +44,10 @@ def test_the_clip_net_of_base_has_the_size_that_is_timed() -> None:
     assert (blocks.count("space"), blocks.count("time"), len(blocks)) == (12, 12, 24)
     assert (net.width, net.heads, net.patch) == (1024, 16, 8)
     assert (config.clip.window, config.video.height, config.video.width, config.clip.train.batch) == (16, 256, 256, 2)
+
+
+def test_a_scan_asks_of_a_folder_what_a_training_makes_of_it_by_default() -> None:
+    assert str(read(preset=PRESET).video.target) == TARGET
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

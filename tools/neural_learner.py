@@ -140,10 +140,10 @@ class Learner:
 
     # -- one net for all of them -----------------------------------------------------------------------------------
 
-    def pooled(self, n: int, steps: int | None = None) -> Denoise:
+    def pooled(self, n: int) -> Denoise:
         """One net, taught by short clips, by small videos from some noise level on, and by the n full ones."""
-        steps = steps or self.case.direct_steps
-        return at_frame_rate(self.fit(f"pooled-n{n}", self._fresh(), self.of_all(n), steps), FPS)  # type: ignore[arg-type]
+        net = self.fit(f"pooled-n{n}", self._fresh(), self.of_all(n), self.case.direct_steps)
+        return at_frame_rate(net, FPS)  # type: ignore[arg-type]
 
     def of_all(self, n: int) -> Callable[[int], Batch]:
         """Draw from all videos by turns, as many frames in every step."""

@@ -15,6 +15,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Work = Annotated[Path | None, typer.Option(help="Working folder; default NAME.vidboot in the current directory.")]
 Videos = Annotated[Path, typer.Argument(help="A folder of videos, searched whole, or one file. Never written to.")]
+PRESET, TARGET = "real", "64x32x32@12"
+"""What is trained, and what a scan therefore asks of a folder, unless one says otherwise."""
 Preset = Annotated[str, typer.Option(help="A complete set of settings: smoke, tiny, real or base.")]
 SettingsFile = Annotated[Path | None, typer.Option("--config", help="A settings file instead of a preset.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: part.name=value.")]
@@ -45,7 +47,9 @@ def work_folder_of_file(video: Path, work: Path | None) -> Path:
 @app.command()
 def scan(
     videos: Videos,
-    target: Annotated[str, typer.Option(help="The video you want, FRAMESxHEIGHTxWIDTH@FPS.")] = "128x64x64@8",
+    target: Annotated[
+        str, typer.Option(help="The video you want, FRAMESxHEIGHTxWIDTH@FPS; default that of train.")
+    ] = TARGET,
     work: Work = None,
     as_json: Json = False,
 ) -> None:
@@ -105,7 +109,7 @@ def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | 
 def train(
     videos: Videos,
     out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],
-    preset: Preset = "real",
+    preset: Preset = PRESET,
     config: SettingsFile = None,
     settings: Settings = None,
     work: Work = None,
@@ -259,7 +263,7 @@ def demo(
 def compare(
     videos: Videos,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs; default NAME.compare here.")] = None,
-    preset: Preset = "real",
+    preset: Preset = PRESET,
     config: SettingsFile = None,
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the nets and the samples; like --set seed=.")] = None,

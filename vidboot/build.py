@@ -110,13 +110,12 @@ class Parts:
         Raises:
             ValueError: the run's settings are not of this version.
         """
-        missing = [key for key in ("config", "precision", "mean", "spread", "clip_frames") if key not in run.record]
+        record = run.record
+        missing = [key for key in ("config", "precision", "mean", "spread", "clip_frames") if key not in record]
         if missing:
             raise ValueError(f"{run.path / 'run.json'} lacks {', '.join(missing)}")
-        config = settings.check(run.record["config"])
-        precision = getattr(torch, run.record["precision"])
-        record = run.record
-        mean = torch.tensor(record["mean"])
+        config = settings.check(record["config"])
+        mean, precision = torch.tensor(record["mean"]), getattr(torch, record["precision"])
         return cls(config, mean, record["spread"], record["clip_frames"], precision, device_of(config))
 
     def denoiser(self, net: NetConfig, *, seed: int) -> NetDenoiser:

@@ -93,7 +93,7 @@ class Pixels(nn.Module):
             seen: input of the net, [B, T, seen, H, W].
             sigma: noise level, [B]; from `SEEN_SIGMA` on a pixel's neighbours say less and less.
         """
-        # Gradients of oneDNN's convolution in three dimensions are not finite in bfloat16.
+        # In bfloat16 a training on a CPU came to NaN at its fourth step; why was not found.
         exact = torch.promote_types(drawn.dtype, torch.float32)
         frames, features = drawn.split([self.channels_out, drawn.shape[2] - self.channels_out], 2)
         clear = 1 / (1 + (expand(sigma, seen) / SEEN_SIGMA) ** 2)
