@@ -39,6 +39,8 @@ Policy = Literal["full", "composition", "clips-only", "low-res-only", "direct"]
 _drawing = threading.Lock()
 """torch draws the weights of all threads from one generator."""
 
+FRAMES_PER_CALL = 64
+"""Frames of sharp windows that are denoised at a time: what memory a video takes does not grow with its length."""
 GATE_KNOTS = 12
 """Noise levels between which g(sigma) of the residual is linear."""
 
@@ -199,7 +201,8 @@ class Model:
         return self._loaded("clip", self.parts.clip)
 
     def _sharp_stream(self, plan: Plan) -> Stream:
-        return windowed(at_frame_rate(self.clip(), self.config.video.fps), plan)
+        at_once = max(1, FRAMES_PER_CALL // self.parts.clip_frames)
+        return windowed(at_frame_rate(self.clip(), self.config.video.fps), plan, clips_per_call=at_once)
 
     def low_res_stream(self, frames: int, *, level: int = 0, join: Join | None = None) -> Stream:
         """The low-res net of a level, joined with the next coarser one, which sees farther and, of a short video, more
