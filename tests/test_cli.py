@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from vidboot.__main__ import app
 from vidboot.data.encode import save_tiny
+from vidboot.generate import generate
 from vidboot.synthetic import FolderSizes, write_folder
 
 SIZES = FolderSizes(
@@ -128,6 +129,35 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_another(run: Path, t
     a, b, c = ((tmp_path / f"{name}.mp4").read_bytes() for name in "abc")
     assert a == b
     assert a != c
+
+
+def test_a_video_broken_off_goes_on_where_it_was_to_the_same_file(run: Path, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    told: list[int] = []
+
+    def break_off(done: int, total: int, what: str) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    for seed in (5, 6):  # what is left of one video is no beginning of another
+        generate(run, whole, frames=18, seed=seed)
+        for other in (7, seed):
+            with pytest.raises(KeyboardInterrupt):
+                generate(run, out, frames=18, seed=other, progress=break_off)
+        assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [".out.mp4.sampling"]
+        generate(run, out, frames=18, seed=seed, progress=lambda done, total, what: told.append(done))
+        assert told[0] == 5
+        assert out.read_bytes() == whole.read_bytes()
+        assert {path.name for path in tmp_path.iterdir()} == {"whole.mp4", "out.mp4"}
+        told.clear()
+
+
+def test_two_processes_do_not_make_one_video(run: Path, tmp_path: Path) -> None:
+    def again(done: int, total: int, what: str) -> None:
+        with pytest.raises(ValueError, match="another process generates"):
+            generate(run, tmp_path / "a.mp4", frames=2)
+
+    assert generate(run, tmp_path / "a.mp4", frames=2, progress=again)["frames"] == 2
 
 
 def test_without_json_a_person_gets_a_line(run: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Heun's method on denoisers whose samples are known exactly, and swept over stores as if it were in memory."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from vidboot.composition import Noisy, joined, tapered, whole, windowed
+from vidboot.composition import Noisy, Stream, joined, tapered, whole, windowed
 from vidboot.denoiser import Denoise
 from vidboot.generate import Disk
 from vidboot.noise import Schedule, expand, normal_like_frames
@@ -99,18 +100,45 @@ def test_sweeping_stores_gives_what_memory_gives_bit_for_bit(frames: int, tmp_pa
     shape, sigmas = (3, 4, 6), Schedule(levels=5, sigma_max=20).sigmas()
     y = 20 * normal_like_frames((1, *shape), seed=1, first=0, last=frames)
     expected = heun(whole(STREAM), y, sigmas)
-    memory = Memory(y.clone()), Memory(torch.empty_like(y))
-    disk = [Disk(tmp_path / name, frames, shape, torch.device("cpu")) for name in ("y", "ahead")]
+    memory, ahead = Memory(y.clone()), Memory(torch.empty_like(y))
+    disk = [Disk(tmp_path / name, frames, shape, torch.device("cpu")) for name in ("y", "ahead", "after")]
     disk[0].write(0, y[:, :2])
     disk[0].write(2, y[:, 2:])
-    stores: list[tuple[Store, Store]] = [memory, (disk[0], disk[1])]
-    for pair in stores:
+    stores: list[tuple[Store, Store, Store]] = [(memory, ahead, memory), (disk[0], disk[1], disk[2])]
+    for three in stores:
         sweeps: list[None] = []
-        parts = list(heun_stream(STREAM, pair, sigmas, lambda seen=sweeps: seen.append(None)))
+        parts = list(heun_stream(STREAM, three, sigmas, lambda seen=sweeps: seen.append(None)))
         assert torch.equal(torch.cat(parts, 1), expected)
         assert len(sweeps) == 2 * 5 - 1
     for store in disk:
         store.close()
+
+
+class BrokenOff(Exception):
+    pass
+
+
+@pytest.mark.parametrize("calls", range(36))
+def test_a_sweep_broken_off_anywhere_is_done_again_to_the_same_bits(calls: int) -> None:
+    sigmas = Schedule(levels=4, sigma_max=20).sigmas()
+    y = 20 * normal_like_frames((1, 3, 2, 2), seed=1, first=0, last=17)
+    stores = Memory(y.clone()), Memory(torch.empty_like(y)), Memory(torch.empty_like(y))
+    left, sweeps = calls, []
+
+    def breaking(part: Tensor, sigma: Tensor) -> Tensor:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise BrokenOff
+        return mixing(part, sigma)
+
+    def stream(denoise: Denoise) -> Stream:
+        return windowed(denoise, tapered(4, 2), clips_per_call=2)
+
+    with suppress(BrokenOff):  # the last numbers come after the end
+        list(heun_stream(stream(breaking), stores, sigmas, lambda: sweeps.append(None)))
+    rest = list(heun_stream(stream(mixing), stores, sigmas, done=len(sweeps)))
+    assert torch.equal(torch.cat(rest, 1), heun(whole(stream(mixing)), y, sigmas))
 
 
 def test_each_sweep_asks_for_the_levels_of_heuns_method() -> None:
@@ -120,8 +148,8 @@ def test_each_sweep_asks_for_the_levels_of_heuns_method() -> None:
         asked.append(round(sigma.item(), 4))
         yield noisy.read(0, noisy.frames)
 
-    y = torch.zeros(1, 2, 1, 1, 1)
-    list(heun_stream(recorded, (Memory(y), Memory(y.clone())), torch.tensor([4.0, 2.0, 1.0, 0.0])))
+    y = Memory(torch.zeros(1, 2, 1, 1, 1))
+    list(heun_stream(recorded, (y, Memory(y.video.clone()), y), torch.tensor([4.0, 2.0, 1.0, 0.0])))
     assert asked == [4, 2, 2, 1, 1]
 
 

@@ -9,6 +9,7 @@ samples/            pictures made on the way
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -70,6 +71,11 @@ class Run:
     def done(self, stage: str) -> bool:
         return self.weights(stage).is_file()
 
+    def trained(self) -> list[list[str | int]]:
+        """Name each trained stage, and when its weights were written, ns: another list is another model."""
+        weights = sorted(self.path.glob("*/weights.safetensors"))
+        return [[path.parent.name, path.stat().st_mtime_ns] for path in weights]
+
     def log(self, row: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
         with self._metrics_lock, open(self.path / "metrics.jsonl", "a") as file:
@@ -117,6 +123,21 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         facts = json.loads((file.metadata() or {}).get("facts", "{}"))
         return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a dict)
+
+
+@contextmanager
+def alone(folder: Path, does: str) -> Iterator[None]:
+    """Let no other process in that ``does`` the same, e.g. "trains RUN"; a kill lets go.
+
+    Raises:
+        ValueError: one is in there.
+    """
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another process {does} now") from None
+        yield
 
 
 @contextmanager

@@ -45,34 +45,45 @@ class Memory:
 
 
 def heun_stream(
-    denoise: Stream, stores: tuple[Store, Store], sigmas: Tensor, on_sweep: Callable[[], None] = lambda: None
+    denoise: Stream,
+    stores: tuple[Store, Store, Store],
+    sigmas: Tensor,
+    on_sweep: Callable[[], None] = lambda: None,
+    *,
+    done: int = 0,
 ) -> Iterator[Tensor]:
     """Step from noise to video; the last sweep yields the finished frames, in order.
 
     Args:
         denoise: the model, as a stream.
-        stores: the noisy video, already at ``sigmas[0]``, and a scratch store of the same shape; both are overwritten.
+        stores: of one shape: the noisy video, already at ``sigmas[0]``, and two for scratch; all are overwritten. No
+            sweep writes where it reads, so that one broken off can be done again; where none will be, the third may be
+            the first.
         sigmas: decreasing levels that end at 0, [levels + 1].
         on_sweep: called after each sweep over the video.
+        done: sweeps to leave out, the stores being as these left them.
 
     Returns:
         Parts [B, any number, C, H, W] of the video.
     """
-    y, ahead = stores
+    y, ahead, after = stores
     B = y.read(0, 1).shape[0]
     levels = sigmas.tolist()
     assert levels[-1] == 0, "the last level is 0"
-    for sigma, sigma_next in pairwise(levels[:-1]):
-        # Euler: ahead = y + (sigma_next - sigma) * score direction
-        for first, y_part, D_y in _sweep(denoise, y, sigma, B):
-            ahead.write(first, y_part + (sigma_next - sigma) / sigma * (y_part - D_y))
-        on_sweep()
-        # Heun: average the direction with the one found ahead
-        for first, ahead_part, D_ahead in _sweep(denoise, ahead, sigma_next, B):
-            y_part = y.read(first, first + D_ahead.shape[1])
-            slope = (ahead_part - y_part) / (sigma_next - sigma) + (ahead_part - D_ahead) / sigma_next
-            y.write(first, y_part + (sigma_next - sigma) / 2 * slope)
-        on_sweep()
+    for level, (sigma, sigma_next) in enumerate(pairwise(levels[:-1])):
+        if done <= 2 * level:
+            # Euler: ahead = y + (sigma_next - sigma) * score direction
+            for first, y_part, D_y in _sweep(denoise, y, sigma, B):
+                ahead.write(first, y_part + (sigma_next - sigma) / sigma * (y_part - D_y))
+            on_sweep()
+        if done <= 2 * level + 1:
+            # Heun: average the direction with the one found ahead
+            for first, ahead_part, D_ahead in _sweep(denoise, ahead, sigma_next, B):
+                y_part = y.read(first, first + D_ahead.shape[1])
+                slope = (ahead_part - y_part) / (sigma_next - sigma) + (ahead_part - D_ahead) / sigma_next
+                after.write(first, y_part + (sigma_next - sigma) / 2 * slope)
+            on_sweep()
+        y, after = after, y
     # The last step, to 0, is Euler's: it lands on the denoised video.
     yield from (D_y for _, _, D_y in _sweep(denoise, y, levels[-2], B))
     on_sweep()
@@ -133,4 +144,5 @@ def heun(denoise: Denoise, y: Tensor, sigmas: Tensor) -> Tensor:
     def stream(noisy: Noisy, sigma: Tensor) -> Iterator[Tensor]:
         yield denoise(noisy.read(0, noisy.frames), sigma)
 
-    return torch.cat(list(heun_stream(stream, (Memory(y.clone()), Memory(torch.empty_like(y))), sigmas)), 1)
+    noisy, ahead = Memory(y.clone()), Memory(torch.empty_like(y))
+    return torch.cat(list(heun_stream(stream, (noisy, ahead, noisy), sigmas)), 1)

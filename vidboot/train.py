@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from vidboot.data.progress import Progress, silent
 from vidboot.fit import Report
 from vidboot.leak import templates
 from vidboot.nets.residual import Residual, gate_sums, smooth_gate
-from vidboot.run import Run, save_tensors
+from vidboot.run import Run, alone, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
 
@@ -52,7 +50,7 @@ def train(
     check_out(out)
     data = TrainingData.of(folder, config, progress)
     run = _open(out, config, data)
-    with _alone(run):
+    with alone(run.path, f"trains {run.path}"):
         training = Training(run, config, data, report, templates(data.work, config))
         side_by_side(training, train_low_res, train_clips, train_direct)
         if data.full and run.done("clip") and run.done(low_res_stage(0)):
@@ -212,13 +210,3 @@ def _differences(a: Any, b: Any, name: str = "") -> Iterator[str]:
             yield from _differences(a.get(key), b.get(key), f"{name}.{key}" if name else key)
     elif a != b:
         yield name
-
-
-@contextmanager
-def _alone(run: Run) -> Iterator[None]:
-    with open(run.path / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process trains {run.path} now") from None
-        yield
