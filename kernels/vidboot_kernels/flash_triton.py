@@ -62,6 +62,15 @@ def blocks(kernel: Kernel, E: int, arch: int) -> Blocks:
     return BLOCKS[90 if arch in (90, 100, 103) else 80, kernel, 64 if E <= 64 else 128]
 
 
+def bytes_moved(kernel: Kernel, q: Tensor) -> int:
+    """Return what must go between memory and GPU, where no key is hidden: the tensors a kernel takes and gives, once.
+
+    What every block of queries reads of k and v, or every block of keys of q and its gradient, is in the cache.
+    """
+    tensors, numbers = {"forward": (4, 1), "dq": (6, 2), "dkdv": (6, 2)}[kernel]
+    return tensors * q.numel() * q.element_size() + numbers * 4 * (q.numel() // q.shape[-1])
+
+
 def attention(
     q: Tensor,
     k: Tensor,

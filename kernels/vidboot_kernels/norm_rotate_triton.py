@@ -68,6 +68,11 @@ def move(x: Tensor, order: Order) -> Tensor:
     return _norm_rotate(x, None, None, *order, False)
 
 
+def bytes_moved(x: Tensor, *, norm: bool = True, backward: bool = False) -> int:
+    """Return what must go between memory and GPU, where nothing is hidden; the gradient of the norm needs x."""
+    return (3 if norm and backward else 2) * x.numel() * x.element_size()
+
+
 @jit(do_not_specialize=NUMBERS)
 def _norm_rotate_kernel(
     x_ptr,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
+from triton.runtime import interpreter
 
 from vidboot_kernels import reference
 from vidboot_kernels.reference import Rotary
@@ -116,3 +123,61 @@ def assert_agrees(attention: Attention, case: Case, *, hidden: float = float("na
 
 def ids(cases: Sequence[Case]) -> list[str]:
     return [str(case) for case in cases]
+
+
+def plant(
+    right: str, wrong: str, module: ModuleType, folder: Path, patch: pytest.MonkeyPatch, *, into: ModuleType
+) -> None:
+    """Let ``into`` run the kernels of ``module`` with ``wrong`` in place of ``right`` in its source."""
+    source = Path(str(module.__file__)).read_text()
+    assert right in source
+    copy = folder / "with_a_bug.py"
+    # Only the kernels: an op is registered once.
+    copy.write_text(source.partition("@torch.library")[0].replace(right, wrong))
+    spec = importlib.util.spec_from_file_location("with_a_bug", copy)
+    assert spec is not None
+    assert spec.loader is not None
+    bugged = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bugged)
+    for name in [name for name in vars(bugged) if name.endswith("_kernel")]:
+        patch.setattr(into, name, getattr(bugged, name))
+
+
+class Counted:
+    """The interpreter's memory, counting the bytes that are read and written, each address once and every time."""
+
+    def __init__(self, memory: Any) -> None:
+        self.memory = memory
+        self.at: dict[str, dict[int, int]] = {"read": {}, "written": {}}
+        """Bytes that each address holds."""
+        self.read_again = self.written_again = 0
+        """Bytes."""
+
+    @property
+    def once(self) -> int:
+        return sum(sum(sizes.values()) for sizes in self.at.values())
+
+    def load(self, pointers: Any, mask: Any, other: Any, dtype: Any) -> Any:
+        self.read_again += self._count("read", pointers[mask], other.itemsize)
+        return self.memory.load(pointers, mask, other, dtype)
+
+    def store(self, pointers: Any, values: Any, mask: Any) -> Any:
+        self.written_again += self._count("written", pointers[mask], values.itemsize)
+        return self.memory.store(pointers, values, mask)
+
+    def _count(self, how: str, pointers: Any, size: int) -> int:
+        new = dict.fromkeys(pointers.tolist(), size).keys() - self.at[how].keys()
+        self.at[how] |= dict.fromkeys(new, size)
+        return size * (pointers.size - len(new))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.memory, name)
+
+
+@contextmanager
+def counted() -> Iterator[Counted]:
+    """Count what kernels read and write in here."""
+    with pytest.MonkeyPatch.context() as patch:
+        memory = Counted(interpreter._interpreter)  # type: ignore[attr-defined]  # its extension in C
+        patch.setattr(interpreter, "_interpreter", memory)
+        yield memory

@@ -1,6 +1,5 @@
 """Attention by blocks against the formula in float64: any length, masks, windows, strides."""
 
-import importlib.util
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import triton
-from cases import TOLERANCE, Case, assert_agrees, errors, generator, ids, with_gradients
+from cases import TOLERANCE, Case, assert_agrees, counted, errors, generator, ids, plant, with_gradients
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -22,6 +21,11 @@ from vidboot_kernels.norm_rotate_triton import Order, norm_rotate
 OLD = triton.__version__ < "3.7" and np.__version__ >= "2.4"
 pytestmark = pytest.mark.skipif(OLD, reason="loops of triton 3.6's interpreter fail with numpy 2.4 and newer")
 F16 = torch.float16
+LAUNCHES: dict[flash_triton.Kernel, Any] = {
+    "forward": flash_triton.forward_launch,
+    "dq": flash_triton.dq_launch,
+    "dkdv": flash_triton.dkdv_launch,
+}
 CASES = [
     Case(L=2, E=8, B=2),
     Case(L=17, E=8, G=5, masked=True, rotary=False),
@@ -122,6 +126,45 @@ def test_offsets_beyond_2_to_the_31() -> None:
     assert torch.equal(attention(*strided), attention(*near))
 
 
+@pytest.mark.parametrize("E", [64, 72])
+@pytest.mark.parametrize("L", [32, 64])
+def test_a_block_moves_the_bytes_of_the_model(L: int, E: int) -> None:
+    case = Case(L=L, E=E, G=1, heads=1, rotary=False, time=False)
+    q, k, v = (x.contiguous() for x in case.qkv())
+    empty = {name: torch.empty_like(q) for name in ("out", "dq", "dk", "dv")}
+    tensors = dict(q=q, k=k, v=v, lse=q.new_empty(1, 1, 1, L), place=None, visible=None, position=None)
+    backward = tensors | dict(dout=q.clone(), delta=q.new_empty(1, 1, 1, L))
+    given = {
+        "forward": tensors | dict(out=empty["out"]),
+        "dq": backward | dict(out=empty["out"], dq=empty["dq"]),
+        "dkdv": {name: x for name, x in backward.items() if name != "place"} | dict(dk=empty["dk"], dv=empty["dv"]),
+    }
+    again = {"forward": (2, 0), "dq": (2, 0), "dkdv": (2, 2)}  # tensors, and numbers per row, that each block reads
+    for kernel, launch in LAUNCHES.items():
+        with counted() as memory:
+            launch(given[kernel], L, L, cut=flash_triton.blocks(kernel, E, 0)).run()
+        tensors_again, numbers_again = again[kernel]
+        assert memory.once == flash_triton.bytes_moved(kernel, q)
+        assert memory.read_again == (L // 32 - 1) * 4 * L * (tensors_again * E + numbers_again)
+        assert not memory.written_again
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_a_tile_of_norm_and_rotation_moves_the_bytes_of_the_model(norm: bool) -> None:
+    x = torch.randn(1, 1, 4096 // 64 // 2, 2, 64, generator=generator(0))
+    for backward in (False, True):
+        tensors = dict(x=x, y=torch.empty_like(x))
+        if backward:
+            tensors = dict(dy=x.clone(), x=x, dx=torch.empty_like(x))
+        launch = norm_rotate_triton.launch(tensors, None, None, None, norm=norm)
+        assert launch.programs == 1
+        with counted() as memory:
+            launch.run()
+        assert memory.once == norm_rotate_triton.bytes_moved(x, norm=norm, backward=backward)
+        assert not memory.read_again
+        assert not memory.written_again
+
+
 def test_the_ops_are_described_to_torch_as_they_behave() -> None:
     q, k, v = (x.detach().requires_grad_() for x in Case(L=5, E=8).qkv())
     order = Order.of(torch.tensor([[True, False, True, True, False]] * 3)[None])
@@ -186,16 +229,5 @@ BUGS = [
 def test_a_planted_bug_is_caught(
     module: ModuleType, right: str, wrong: str, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Path(str(module.__file__)).read_text()
-    assert right in source
-    copy = tmp_path / "with_a_bug.py"
-    # Only the kernels: an op is registered once.
-    copy.write_text(source.partition("@torch.library")[0].replace(right, wrong))
-    spec = importlib.util.spec_from_file_location("with_a_bug", copy)
-    assert spec is not None
-    assert spec.loader is not None
-    bugged = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bugged)
-    for name in [name for name in vars(bugged) if name.endswith("_kernel")]:
-        monkeypatch.setattr(flash_triton if module is kernels else module, name, getattr(bugged, name))
+    plant(right, wrong, module, tmp_path, monkeypatch, into=flash_triton if module is kernels else module)
     assert max(errors(attention, case, hidden=float("nan")).values()) > 10 * TOLERANCE[case.dtype]

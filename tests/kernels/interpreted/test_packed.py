@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from cases import Case, assert_agrees, generator, ids
+from cases import Case, assert_agrees, counted, generator, ids
 from torch import Tensor
-from triton.runtime import interpreter
 
 from vidboot_kernels import packed_kernels_triton, packed_triton, tiles_triton
 from vidboot_kernels.packed_triton import attention, bytes_moved
@@ -161,47 +160,19 @@ def test_offsets_beyond_2_to_the_31_are_reached() -> None:
         assert torch.equal(a, b)
 
 
-class Counted:
-    """The interpreter's memory, counting the bytes that are read and written, each address once and every time."""
-
-    def __init__(self, memory: Any) -> None:
-        self.memory = memory
-        self.read: set[int] = set()
-        self.written: set[int] = set()
-        self.reads = self.writes = 0
-
-    def load(self, pointers: Any, mask: Any, *others: Any) -> Any:
-        self.read |= set(pointers[mask].tolist())
-        self.reads += int(mask.sum())
-        return self.memory.load(pointers, mask, *others)
-
-    def store(self, pointers: Any, values: Any, mask: Any) -> Any:
-        self.written |= set(pointers[mask].tolist())
-        self.writes += int(mask.sum())
-        return self.memory.store(pointers, values, mask)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.memory, name)
-
-
 @pytest.mark.parametrize(("L", "E"), [(16, 64), (21, 72)])
-def test_a_tile_moves_the_bytes_of_the_model(L: int, E: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tile_moves_the_bytes_of_the_model(L: int, E: int) -> None:
     case = Case(L=L, E=E, G=1, heads=64 // L, rotary=False)
     q, k, v = (x.contiguous() for x in case.qkv())
     for backward in (False, True):
-        counted = Counted(interpreter._interpreter)  # type: ignore[attr-defined]  # its extension in C
-        with monkeypatch.context() as patch:
-            patch.setattr(interpreter, "_interpreter", counted)
+        with counted() as memory:
             if backward:
-                packed_triton.packed_attention_backward(q, k, v, None, None, None, L, L, q)
+                packed_triton.packed_attention_backward(q, k, v, None, None, None, L, L, q.clone())
             else:
                 packed_triton.packed_attention(q, k, v, None, None, None, L, L)
-        again = 2 * q.numel() if backward else 0  # q and k once more, from the cache
-        shared = q.numel() if backward else 0  # q is its own upstream gradient here
-        moved = (len(counted.read) + shared + len(counted.written)) * q.element_size()
-        assert moved == bytes_moved(q, backward=backward)
-        assert counted.reads == len(counted.read) + shared + again
-        assert counted.writes == len(counted.written)
+        assert memory.once == bytes_moved(q, backward=backward)
+        assert memory.read_again == (2 * q.nbytes if backward else 0)  # q and k, from the cache
+        assert not memory.written_again
 
 
 def test_the_ops_are_described_to_torch_as_they_behave() -> None:
