@@ -41,7 +41,17 @@ class Shape:
     def tensor_bytes(self) -> int:
         return 2 * self.B * self.T * self.N * self.width
 
-    def call(self, device: torch.device, *, seed: int = 0) -> Call:
+    @property
+    def tensors(self) -> dict[str, int]:
+        """Moved by our kernels in each pass, where no key is hidden and one tile holds a sequence."""
+        return {"forward": 4, "both": 11}
+
+    def calls(self, device: torch.device, count: int) -> list[Call]:
+        """All with one mask, so that a contender is made once."""
+        calls = [self._call(device, seed) for seed in range(count)]
+        return [call._replace(mask=calls[0].mask) for call in calls]
+
+    def _call(self, device: torch.device, seed: int) -> Call:
         B, T, N, E, heads = self.B, self.T, self.N, self.E, self.width // self.E
         generator = torch.Generator(device).manual_seed(seed)
         normal = partial(torch.randn, device=device, generator=generator, dtype=torch.bfloat16)
@@ -50,6 +60,21 @@ class Shape:
         mask = torch.rand(B, T, N, device=device, generator=generator) >= self.hidden if self.hidden else None
         rotary = angle.cos().bfloat16(), angle.sin().bfloat16()
         return Call(self.op, qkv, rotary, mask, normal(B, T, N, heads, E))
+
+    def contenders(
+        self, calls: list[Call], ours: str, device: torch.device
+    ) -> Iterator[tuple[str, Callable[[], tuple[Attend, list[Call]]]]]:
+        """Names and how to make what is timed, and on what; ours first."""
+        call, prepare = calls[0], compiled(prepared, device)
+        yield "ours", lambda: (by_op(ours), calls)
+        mask = None if call.mask is None else call.turned(call.mask).flatten(0, 1)[:, None, None]  # [B * G, 1, 1, L]
+        for name, backend in SDPA.items():
+            yield name, lambda backend=backend: (by_library(partial(sdpa, backend, mask), prepare), calls)
+        yield "flex", lambda: (by_library(flex(call), prepare), calls)
+        yield "xformers", lambda: (by_op("xformers"), calls)
+        for name, backend in SDPA.items():
+            attend = partial(sdpa, backend, mask)
+            yield f"bare {name}", lambda attend=attend: (lambda call: attend(*call.qkv), [bare(call) for call in calls])
 
 
 class Call(NamedTuple):
@@ -60,6 +85,14 @@ class Call(NamedTuple):
     rotary: reference.Rotary
     mask: Tensor | None
     dout: Tensor
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        return self.qkv
+
+    @property
+    def upstream(self) -> Tensor:
+        return self.dout
 
     def turned(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2) if self.op == "time" else x
@@ -115,26 +148,12 @@ def flex(call: Call) -> Callable[..., Tensor]:
     return partial(attend, block_mask=block_mask)
 
 
-def contenders(
-    call: Call, ours: str, prepare: Callable[[Call], list[Tensor]]
-) -> Iterator[tuple[str, Callable[[], Attend]]]:
-    """Names and how to make them, ours first."""
-    yield "ours", lambda: by_op(ours)
-    mask = None if call.mask is None else call.turned(call.mask).flatten(0, 1)[:, None, None]  # [B * G, 1, 1, L]
-    for name, backend in SDPA.items():
-        yield name, lambda backend=backend: by_library(partial(sdpa, backend, mask), prepare)
-    yield "flex", lambda: by_library(flex(call), prepare)
-    yield "xformers", lambda: by_op("xformers")
-    for name, backend in SDPA.items():
-        yield f"bare {name}", lambda backend=backend: lambda bare: sdpa(backend, mask, *bare.qkv)
-
-
 def bare(call: Call) -> Call:
     """The same call on contiguous inputs that are normed and rotated, with the result as it comes."""
     qkv = [x.detach().contiguous().requires_grad_() for x in prepared(call)]
     return call._replace(qkv=qkv, dout=torch.randn_like(qkv[0]))
 
 
-def with_gradients(attend: Attend, call: Call) -> list[Tensor]:
-    out = attend(call)
-    return [out, *torch.autograd.grad(out, call.qkv, call.dout)]
+def with_gradients(run: Callable[[Any], Any], call: Any) -> list[Any]:
+    out = run(call)
+    return [out, *torch.autograd.grad(out, call.leaves, call.upstream)]

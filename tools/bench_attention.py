@@ -1,4 +1,4 @@
-"""Attention on a GPU: first whether it is right, then what it costs beside what PyTorch offers.
+"""The kernels on a GPU: first whether they are right, then what they cost beside what PyTorch offers.
 
     python tools/bench_attention.py --all
 
@@ -7,7 +7,8 @@ wrong no time is printed. Cost: each shape on slices of a fused projection, norm
 included, against SDPA by each of its kernels (norm, rotation and the copies it needs compiled by torch.compile),
 FlexAttention compiled (the making of its mask not counted) and xformers; "bare" is SDPA on contiguous inputs that are
 normed already. Times are medians over replays of a CUDA graph that walks over more inputs than the cache holds; shares
-are of the copy rate measured in the same run. Then one training step of configs/base.toml, kernels on and off.
+are of the copy rate measured in the same run. Gate, norm and modulation are timed likewise beside plain PyTorch,
+compiled and eager. Then one training step of configs/base.toml, kernels on and off.
 
 ``--dry-run`` does the same on a CPU with small shapes and the reference in place of the kernels; its times mean nothing
 and are not written.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import os
 import shutil
 import subprocess
@@ -30,7 +32,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from attention_contenders import Shape, bare, compiled, contenders, prepared, with_gradients
+from attention_contenders import Shape, with_gradients
+from modulation_contenders import StepShape
 
 from vidboot import config as configs
 from vidboot.denoiser import NetDenoiser
@@ -43,7 +46,7 @@ BEGIN, END = "<!-- begin: python tools/bench_attention.py --all -->", "<!-- end:
 SECONDS = 420
 """After so long no more is measured, and 2 minutes before no more of FlexAttention and xformers."""
 CACHE_BYTES = 256 * 2**20
-STEPS = 10
+TRAIN_STEPS = 10
 
 
 SHAPES = [
@@ -52,7 +55,9 @@ SHAPES = [
     *(Shape("space", 16, N, hidden=0.25) for N in (1024, 4096)),
     *(Shape("space", 16, N, E=128) for N in (1024, 4096)),
 ]
+STEPS = [StepShape(16, N) for N in (1024, 4096)]
 SMALL = [Shape("time", 4, 6, E=16, width=32), Shape("space", 3, 20, E=16, width=32, hidden=0.25)]
+SMALL_STEPS = [StepShape(3, 5, D=16)]
 
 
 def complaint() -> str | None:
@@ -61,7 +66,9 @@ def complaint() -> str | None:
     tool = shutil.which("compute-sanitizer")
     if tool is None:
         print("compute-sanitizer is not installed: accesses to memory are not checked", file=sys.stderr)
-    for command in [tests] + ([] if tool is None else [[tool, "--error-exitcode", "9", *tests, "-k", "300 or 21"]]):
+    for command in [tests] + (
+        [] if tool is None else [[tool, "--error-exitcode", "9", *tests, "-k", "300 or 21 or step"]]
+    ):
         try:
             done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
         except subprocess.TimeoutExpired:
@@ -104,22 +111,18 @@ def copy_rate(device: torch.device, size: int) -> float:
     return 2 * size / milliseconds(lambda: y.copy_(x), device)
 
 
-def measure(shape: Shape, ours: str, device: torch.device, deadline: float) -> Iterator[dict[str, Any]]:
+def measure(shape: Any, ours: str, device: torch.device, deadline: float) -> Iterator[dict[str, Any]]:
     """Rows of one shape; a contender that cannot run here is left out, with its reason on stderr."""
     count = 1 + max(1, CACHE_BYTES // (3 * shape.tensor_bytes)) if device.type == "cuda" else 1
-    calls = [shape.call(device, seed=seed) for seed in range(count)]
-    # All calls have one mask, so that a contender is made once.
-    calls = [call._replace(mask=calls[0].mask) for call in calls]
-    prepare = compiled(prepared, device)
-    for name, make in contenders(calls[0], ours, prepare):
+    for name, make in shape.contenders(shape.calls(device, count), ours, device):
         if time.monotonic() > deadline - (120 if name in ("flex", "xformers") else 0):
             print(f"{shape}: {name} is left out, as time is up", file=sys.stderr)
             continue
         try:
-            attend, given = make(), [bare(call) for call in calls] if name.startswith("bare") else calls
+            run, calls = make()
             with torch.no_grad():
-                forward = milliseconds(lambda: [attend(call) for call in given], device) / count  # noqa: B023
-            both = milliseconds(lambda: [with_gradients(attend, call) for call in given], device) / count  # noqa: B023
+                forward = milliseconds(lambda: [run(call) for call in calls], device) / count  # noqa: B023
+            both = milliseconds(lambda: [with_gradients(run, call) for call in calls], device) / count  # noqa: B023
         except (RuntimeError, ValueError, ImportError) as error:
             print(f"{shape}: {name} is left out: {str(error).strip().splitlines()[0][:150]}", file=sys.stderr)
             continue
@@ -140,7 +143,7 @@ def train_step(backend: str, device: torch.device, preset: str) -> float:
     video = torch.rand(B, T, 3, H, W, device=device) * 2 - 1
     clips = Batch(video, (torch.arange(T, device=device) / config.video.fps).expand(B, T))
     sigma, times = torch.full((B,), 0.5, device=device), []
-    for step in range(3 + STEPS if device.type == "cuda" else 1):
+    for step in range(3 + TRAIN_STEPS if device.type == "cuda" else 1):
         began = time.perf_counter()
         view_loss(model, clips, sigma, torch.randn_like(video)).backward()
         optimizer.step(step + 1, 1000)
@@ -148,27 +151,46 @@ def train_step(backend: str, device: torch.device, preset: str) -> float:
             torch.cuda.synchronize()
         times.append(1e3 * (time.perf_counter() - began))
     del os.environ["VIDBOOT_ATTENTION"]
-    return median(times[-STEPS:])
+    return median(times[-TRAIN_STEPS:])
 
 
 def table(shapes: list[Shape], rows: list[dict[str, Any]], rate: float | None) -> str:
-    """Markdown; what was not measured says so."""
+    """Of attention, in markdown; what was not measured says so."""
     lines = ["| shape | pass | ours | best SDPA | its / our time | bare SDPA | flex | xformers | of copy rate |"]
     lines.append("|---" * 9 + "|")
-    for shape in shapes:
-        for name, tensors in (("forward", 4), ("both", 11)):
-            ms = {row["contender"]: row[f"{name}_ms"] for row in rows if row["shape"] == str(shape)}
-            if not ms:
-                lines.append(f"| {shape} | {name} | not measured |" + " |" * 6)
-                continue
-            ours, best, bare = ms.get("ours"), least(ms, "sdpa"), least(ms, "bare")
-            ratio = best / ours if ours and best else None
-            share = tensors * shape.tensor_bytes / ours / rate if ours and rate else None
-            cells = [said(x, "{:.3f}") for x in (ours, best, bare, ms.get("flex"), ms.get("xformers"))]
-            cells.insert(2, said(ratio, "{:.2f}"))
-            cells.append(said(share, "{:.0%}") if shape.op == "time" else "")
-            lines.append(f"| {shape} | {name} | {' | '.join(cells)} |")
+    for shape, name, ms in passes(shapes, rows):
+        ours, best = ms.get("ours"), least(ms, "sdpa")
+        cells = [said(x, "{:.3f}") for x in (ours, best, least(ms, "bare"), ms.get("flex"), ms.get("xformers"))]
+        cells.insert(2, said(best / ours if ours and best else None, "{:.2f}"))
+        cells.append(share(shape, name, ours, rate) if shape.op == "time" else "")
+        lines.append(line(shape, name, cells, bool(ms)))
     return "\n".join(lines)
+
+
+def step_table(shapes: list[StepShape], rows: list[dict[str, Any]], rate: float | None) -> str:
+    """Of gate, norm and modulation, in markdown."""
+    lines = ["| shape | pass | ours | compiled | its / our time | eager | of copy rate |", "|---" * 7 + "|"]
+    for shape, name, ms in passes(shapes, rows):
+        ours, best = ms.get("ours"), ms.get("compiled")
+        cells = [said(x, "{:.3f}") for x in (ours, best, ms.get("eager"))]
+        cells.insert(2, said(best / ours if ours and best else None, "{:.2f}"))
+        cells.append(share(shape, name, ours, rate))
+        lines.append(line(shape, name, cells, bool(ms)))
+    return "\n".join(lines)
+
+
+def passes(shapes: list[Any], rows: list[dict[str, Any]]) -> Iterator[tuple[Any, str, dict[str, float]]]:
+    """Each shape and pass, with the milliseconds of each contender."""
+    for shape, name in itertools.product(shapes, ("forward", "both")):
+        yield shape, name, {row["contender"]: row[f"{name}_ms"] for row in rows if row["shape"] == str(shape)}
+
+
+def line(shape: object, name: str, cells: list[str], measured: bool) -> str:
+    return f"| {shape} | {name} | {' | '.join(cells if measured else ['not measured', *[''] * (len(cells) - 1)])} |"
+
+
+def share(shape: Any, name: str, ours: float | None, rate: float | None) -> str:
+    return said(shape.tensors[name] * shape.tensor_bytes / ours / rate if ours and rate else None, "{:.0%}")
 
 
 def least(ms: dict[str, float], kind: str) -> float | None:
@@ -207,10 +229,11 @@ def main() -> int:
     device, ours, preset = (
         (torch.device("cuda"), "triton", "base") if args.all else (torch.device("cpu"), "reference", "smoke")
     )
-    shapes, rows = SHAPES if args.all else SMALL, []
+    shapes, steps = (SHAPES, STEPS) if args.all else (SMALL, SMALL_STEPS)
+    rows = []
     rate = copy_rate(device, 2**30 if args.all else 2**20)
     on, off = (train_step(backend, device, preset) for backend in (ours, "sdpa"))
-    for shape in shapes:
+    for shape in [*shapes, *steps]:
         rows += measure(shape, ours, device, deadline)
         print(f"{shape} is measured", file=sys.stderr, flush=True)
     commit = subprocess.run(
@@ -221,6 +244,7 @@ def main() -> int:
     text = ", ".join(f"{key} {value}" for key, value in same.items()) + "; ms, bfloat16, B = 2, width 1024; "
     text += f"{rate / 1e9:.2f} TB/s copied (read + written). One training step of {preset}: {on:.1f} ms with kernels, "
     text += f"{off:.1f} with SDPA, ratio {off / on:.2f}.\n\n{table(shapes, rows, rate)}"
+    text += f"\n\n{step_table(steps, rows, rate)}"
     print(text)
     with tempfile.TemporaryDirectory() as unkept:
         readme, path = ROOT / "kernels" / "README.md", args.csv

@@ -33,7 +33,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from vidboot_kernels import flash_triton, norm_rotate_triton, packed_triton
+from vidboot_kernels import flash_triton, gated_modulated_triton, norm_rotate_triton, packed_triton
 from vidboot_kernels.tiles_triton import Launch, empty_like_caller, prepared_angles
 
 README = Path(__file__).parent.parent / "kernels" / "README.md"
@@ -134,7 +134,24 @@ def flash_table() -> Iterator[Configuration]:
         yield Configuration(name, functools.partial(norm_rotate, E=E, backward=backward), 128, products=False)
 
 
-CONFIGURATIONS = [*packed_table(), *flash_table()]
+def gated_modulated(_arch: int, *, kernel: gated_modulated_triton.Kernel, D: int) -> Launch:
+    x = torch.empty(2, 16 * 1024, D, dtype=torch.bfloat16, device="meta")
+    table = torch.empty(2, 6, D, dtype=torch.bfloat16, device="meta")
+    written = dict(stream=x, modulated=x) if kernel == "forward" else dict(dx=x, dy=x, sums=table.float())
+    vectors: dict[str, Tensor] = dict.fromkeys(("gate", "shift", "scale"), table[:, 0])
+    read = {name: vectors.get(name, x) for name in gated_modulated_triton.READ[kernel]}
+    return gated_modulated_triton.launch(kernel, read | written)
+
+
+def gated_modulated_table() -> Iterator[Configuration]:
+    for D, kernel in itertools.product((256, 768, 1024, 2048), get_args(gated_modulated_triton.Kernel)):
+        launch = functools.partial(gated_modulated, kernel=kernel, D=D)
+        # 65,536 registers for 4 or more blocks of 128 threads; for 3 where a tile is one wide row and its sums.
+        budget = 168 if D > 1024 and kernel == "backward" else 128
+        yield Configuration(f"gate, norm, modulate {kernel}, D {D}", launch, budget, products=False)
+
+
+CONFIGURATIONS = [*packed_table(), *flash_table(), *gated_modulated_table()]
 
 
 class _Absent:

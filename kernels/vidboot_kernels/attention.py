@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidboot_kernels import reference, xformers_backend
-from vidboot_kernels.choice import Backend, Call, Op, chosen
+from vidboot_kernels.choice import Backend, Call, Op, chosen, device_of
 from vidboot_kernels.reference import Rotary
 
 
@@ -81,7 +81,7 @@ def _attention(
         raise ValueError(f"{window = } is negative: it counts how far a query may look")
     turn = _TURN[op]
     *_, L, _, E = turn(q).shape
-    call = Call(op, _device(q), q.dtype, L, E, masked=key_mask is not None or window is not None)
+    call = Call(op, device_of(q), q.dtype, L, E, masked=key_mask is not None or window is not None)
     name = chosen(backend, call)
     mask = None if key_mask is None else turn(key_mask)  # [B, G, L]
     if name in _WHOLE:
@@ -109,10 +109,6 @@ def _time_and_place_exchanged(x: Tensor) -> Tensor:
 
 # Each is its own inverse.
 _TURN: dict[Op, Callable[[Tensor], Tensor]] = {"space": _in_place, "time": _time_and_place_exchanged}
-
-
-def _device(x: Tensor) -> str:
-    return "hip" if x.device.type == "cuda" and torch.version.hip else x.device.type
 
 
 def _sdpa(

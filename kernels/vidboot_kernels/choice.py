@@ -8,6 +8,7 @@ import os
 from typing import Literal, NamedTuple, get_args
 
 import torch
+from torch import Tensor
 
 Backend = Literal["auto", "triton", "sdpa", "xformers", "reference"]
 Op = Literal["space", "time"]
@@ -19,7 +20,7 @@ class Call(NamedTuple):
 
     op: Op
     device: str
-    """``torch.device.type``, or ``hip`` for a torch built for ROCm."""
+    """As ``device_of`` says."""
     dtype: torch.dtype
     L: int
     """Length attended along."""
@@ -66,21 +67,31 @@ TABLE = (
 )
 
 
-def chosen(backend: Backend, call: Call) -> Backend:
-    """Return the backend to call: ``VIDBOOT_ATTENTION`` before ``backend``, the table where that says ``auto``.
+def asked(backend: Backend) -> Backend:
+    """Return ``VIDBOOT_ATTENTION`` or, where it is not set, ``backend``.
 
     Raises:
         ValueError: there is no such backend.
     """
     name = os.environ.get("VIDBOOT_ATTENTION", backend)
     if name not in get_args(Backend):
-        raise ValueError(f"attention backend {name!r} is not one of {', '.join(get_args(Backend))}")
+        raise ValueError(f"backend {name!r} is not one of {', '.join(get_args(Backend))}")
+    return name  # type: ignore[return-value]  # narrowed by the line above
+
+
+def chosen(backend: Backend, call: Call) -> Backend:
+    """Return the backend of attention to call: the one asked for, the table's where that is ``auto``."""
+    name = asked(backend)
     if name != "auto":
-        return name  # type: ignore[return-value]  # narrowed by the line above
+        return name
     found = from_table(call)
-    if not torch.compiler.is_compiling():
-        _log_once(call, found)
+    log(call, found)
     return found
+
+
+def device_of(x: Tensor) -> str:
+    """Return ``torch.device.type``, or ``hip`` for a torch built for ROCm."""
+    return "hip" if x.device.type == "cuda" and torch.version.hip else x.device.type
 
 
 def from_table(call: Call) -> Backend:
@@ -88,6 +99,12 @@ def from_table(call: Call) -> Backend:
     return next(row.backend for row in TABLE if row.fits(call))
 
 
+def log(call: NamedTuple, found: Backend) -> None:
+    """Log a choice, each once."""
+    if not torch.compiler.is_compiling():
+        _log_once(call, found)
+
+
 @functools.cache
-def _log_once(call: Call, found: Backend) -> None:
-    logging.getLogger("vidboot_kernels").info("attention backend %s for %s", found, call)
+def _log_once(call: NamedTuple, found: Backend) -> None:
+    logging.getLogger("vidboot_kernels").info("backend %s for %s", found, call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Rotary = tuple[Tensor, Tensor]
@@ -10,6 +11,8 @@ Rotary = tuple[Tensor, Tensor]
 
 EPS = 1e-6
 """Added to the mean square in the norm of q and k."""
+LAYER_EPS = 1e-5
+"""Added to the variance in the norm of a residual stream."""
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -98,3 +101,24 @@ def both(key_mask: Tensor | None, near: Tensor | None) -> Tensor | None:
     if key_mask is None or near is None:
         return near if key_mask is None else key_mask[..., None, :]
     return key_mask[..., None, :] & near
+
+
+def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Norm over the width (no mean, unit variance), then scale and shift: shift + (1 + scale) x̂.
+
+    Args:
+        x: [B, ..., D].
+        shift, scale: of each video, [B, 1, ..., D].
+    """
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=LAYER_EPS), 1 + scale)
+
+
+def gated_modulated(x: Tensor, y: Tensor, gate: Tensor, shift: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Add a branch to a residual stream, x + (1 + gate) y; return that and what the next branch takes of it.
+
+    Args:
+        x, y: stream and branch, [B, ..., D].
+        gate, shift, scale: of each video, [B, 1, ..., D].
+    """
+    stream = torch.addcmul(x, 1 + gate, y)
+    return stream, modulated(stream, shift, scale)

@@ -42,26 +42,33 @@ class Launch(NamedTuple):
             self.kernel[(self.programs,)](**self.arguments, num_warps=self.warps, num_stages=self.stages)
 
 
-def require(q: Tensor, k: Tensor, v: Tensor) -> None:
-    """Refuse what the kernels do not compute.
+def require_tensors(*tensors: Tensor) -> None:
+    """Refuse what no kernel computes.
 
     Raises:
-        ValueError: not on a CUDA device, and this is not the interpreter; shapes or precisions differ, the precision is
-            not one of three, or E is no multiple of 8 up to 128.
+        ValueError: not on a CUDA device, and this is not the interpreter; precisions differ, or are not one of three.
     """
-    if q.device.type != "cuda" and not INTERPRETED:
+    x = tensors[0]
+    if x.device.type != "cuda" and not INTERPRETED:
         raise ValueError(
-            f"attention backend 'triton' needs tensors on a CUDA device, these are on {q.device.type!r} "
+            f"backend 'triton' needs tensors on a CUDA device, these are on {x.device.type!r} "
             "(in a process with TRITON_INTERPRET=1 it is interpreted, to be tested)"
         )
-    E = q.shape[-1]
+    if len(dtypes := {x.dtype for x in tensors}) > 1 or x.dtype not in (torch.bfloat16, torch.float16, torch.float32):
+        found = ", ".join(sorted(map(str, dtypes)))
+        raise ValueError(f"backend 'triton' takes tensors that are all bfloat16, float16 or float32, not {found}")
+
+
+def require(q: Tensor, k: Tensor, v: Tensor) -> None:
+    """Refuse what the kernels of attention do not compute.
+
+    Raises:
+        ValueError: what ``require_tensors`` refuses; shapes differ, or E is no multiple of 8 up to 128.
+    """
+    require_tensors(q, k, v)
     if not q.shape == k.shape == v.shape:
         raise ValueError(f"q, k and v differ in shape: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}")
-    if not q.dtype == k.dtype == v.dtype or q.dtype not in (torch.bfloat16, torch.float16, torch.float32):
-        raise ValueError(
-            f"attention backend 'triton' takes q, k and v in one of bfloat16, float16, float32, "
-            f"not {q.dtype}, {k.dtype}, {v.dtype}"
-        )
+    E = q.shape[-1]
     if E % ALIGNED or not 0 < E <= 128:
         raise ValueError(f"attention backend 'triton' takes heads whose width is a multiple of 8 up to 128, not {E}")
 

@@ -251,7 +251,7 @@ def test_the_environment_overrides_the_backend(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_unknown_backend_is_refused_with_the_legal_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = case(2, 3)
-    legal = r"attention backend 'fast' is not one of auto, triton, sdpa, xformers, reference"
+    legal = r"backend 'fast' is not one of auto, triton, sdpa, xformers, reference"
     with pytest.raises(ValueError, match=legal):
         spatial_attention(q, k, v, backend="fast")  # type: ignore[arg-type]
     monkeypatch.setenv("VIDBOOT_ATTENTION", "fast")

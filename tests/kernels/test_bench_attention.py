@@ -25,7 +25,7 @@ def test_a_dry_run_measures_small_shapes_and_keeps_nothing(
     before = (ROOT / "kernels" / "README.md").read_text()
     assert bench.main() == 0
     shown = capsys.readouterr().out
-    assert all(str(shape) in shown for shape in bench.SMALL)
+    assert all(str(shape) in shown for shape in (*bench.SMALL, *bench.SMALL_STEPS))
     assert "whose times mean nothing" in shown
     assert (ROOT / "kernels" / "README.md").read_text() == before
     assert not list(tmp_path.iterdir())
@@ -33,4 +33,5 @@ def test_a_dry_run_measures_small_shapes_and_keeps_nothing(
 
 def test_the_readme_has_a_row_for_each_shape() -> None:
     readme = (ROOT / "kernels" / "README.md").read_text()
-    assert all(f"| {shape} | {name} |" in readme for shape in bench.SHAPES for name in ("forward", "both"))
+    for shape in (*bench.SHAPES, *bench.STEPS):
+        assert all(f"| {shape} | {name} |" in readme for name in ("forward", "both"))

@@ -51,7 +51,7 @@ def test_a_choice_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="vidboot_kernels")
     for _ in range(3):
         choice.chosen("auto", TIME._replace(L=7))
-    assert [record.message for record in caplog.records] == [f"attention backend triton for {TIME._replace(L=7)}"]
+    assert [record.message for record in caplog.records] == [f"backend triton for {TIME._replace(L=7)}"]
 
 
 @pytest.mark.parametrize("backend", ["triton", "xformers"])

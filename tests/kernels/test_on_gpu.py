@@ -1,10 +1,12 @@
-"""Both ops in bfloat16 where there is a GPU; on a CPU the reference takes the kernels' place, in small."""
+"""The ops in bfloat16 where there is a GPU; on a CPU the reference takes the kernels' place, in small."""
+
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from vidboot_kernels import spatial_attention, temporal_attention
+from vidboot_kernels import gated_modulated, spatial_attention, temporal_attention
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
@@ -68,6 +70,24 @@ def test_an_op_in_bfloat16_errs_at_most_twice_as_much_as_eager(
         assert torch.equal(x, same), "not the same twice"
         if masked:
             assert not x[lonely(op, T, N)].any()
+
+
+@pytest.mark.parametrize(
+    ("T", "N", "D"), [(2, 7, 64), (16, 333, 768), (5, 77, 1024), (3, 100, 2048)] if GPU else [(2, 3, 16)]
+)
+def test_a_step_between_branches_in_bfloat16_errs_at_most_twice_as_much_as_eager(T: int, N: int, D: int) -> None:
+    def run(backend: Any, dtype: torch.dtype = torch.bfloat16) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        x, y, *upstream = torch.randn(4, 2, T, N, D, generator=generator).bfloat16().to(DEVICE, dtype)
+        vectors = torch.randn(2, 1, 1, 3, D, generator=generator).bfloat16().to(DEVICE, dtype).unbind(3)
+        leaves = [given.detach().requires_grad_() for given in (x, y, *vectors)]
+        found = gated_modulated(*leaves, backend=backend)
+        return [*found, *torch.autograd.grad(found, leaves, upstream)]
+
+    found, again, eager, exact = run(OURS), run(OURS), run("reference"), run("reference", torch.float64)
+    for x, same, plain, right in zip(found, again, eager, exact, strict=True):
+        assert (x.double() - right).abs().max() <= 2 * (plain.double() - right).abs().max()
+        assert torch.equal(x, same), "not the same twice"
 
 
 @pytest.mark.skipif(not GPU, reason="needs a CUDA device")
