@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -10,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from vidboot.nets.attention import ATTENTION, Places, rotary_in_space, rotary_in_time
-from vidboot.nets.layers import Linear, SquaredReLU, fourier, modulate, octaves, patchify, unpatchify, zeroed
+from vidboot.nets.layers import Linear, SquaredReLU, fourier, octaves, patchify, unpatchify, zeroed
 from vidboot.noise import expand
+from vidboot_kernels import gated_modulated, modulated
 
 SIGMA_FEATURES = 64
 PLACE_OCTAVES = 4
@@ -52,16 +54,29 @@ class Block(nn.Module):
         self.up = Linear(D, config.expand * D, bias=False)
         self.down = zeroed(Linear(config.expand * D, D, bias=False))
 
-    def forward(self, x: Tensor, modulation: Tensor, places: Places) -> Tensor:
-        """x: [B, T, N, D]; modulation: [B, 6, D], shared by all blocks."""
+    def forward(
+        self, x: Tensor, taken: Tensor, own: tuple[Tensor, ...], following: tuple[Tensor, ...], places: Places
+    ) -> tuple[Tensor, Tensor]:
+        """Return the new stream and what the next block takes of it, normed and modulated.
+
+        Args:
+            x: residual stream, [B, T, N, D].
+            taken: what this block takes of it, likewise.
+            own: ``table`` of this block.
+            following: of the next, which begins with its shift and its scale.
+            places: where the tokens are, and which are shown.
+        """
         B, T, N, D = x.shape
-        table = (modulation + self.modulation).to(x.dtype)[:, None, None]  # [B, 1, 1, 6, D]
-        shift1, scale1, gate1, shift2, scale2, gate2 = table.unbind(-2)
-        q, k, v = self.qkv(modulate(x, shift1, scale1)).view(B, T, N, 3, self.heads, -1).unbind(3)
+        _, _, gate1, shift2, scale2, gate2 = own
+        q, k, v = self.qkv(taken).view(B, T, N, 3, self.heads, -1).unbind(3)
         attended = self.attend(q, k, v, places).reshape(B, T, N, D)
-        x = torch.addcmul(x, 1 + gate1, self.out(attended))
-        hidden = SquaredReLU.apply(self.up(modulate(x, shift2, scale2)))
-        return torch.addcmul(x, 1 + gate2, self.down(hidden))
+        x, taken = gated_modulated(x, self.out(attended), gate1, shift2, scale2)
+        hidden = SquaredReLU.apply(self.up(taken))
+        return gated_modulated(x, self.down(hidden), gate2, *following[:2])
+
+    def table(self, modulation: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """Shift, scale and gate of attention, then of the MLP, each [B, 1, 1, D]; modulation: shared, [B, 6, D]."""
+        return (modulation + self.modulation).to(dtype)[:, None, None].unbind(-2)
 
 
 class Pixels(nn.Module):
@@ -156,10 +171,12 @@ class FactorizedNet(nn.Module):
         )
         level = self.embed_sigma(fourier(sigma.log(), self.sigma_octaves))  # [B, D], float32
         modulation = self.modulation(level).unflatten(-1, (6, -1))
-        for block in self.blocks:
-            x = block(x, modulation, places)
-        shift, scale = self.modulate_out(level).to(x.dtype)[:, None, None].chunk(2, -1)
-        drawn = unpatchify(self.out(modulate(x, shift, scale)), patch, H, W)
+        tables = [block.table(modulation, x.dtype) for block in self.blocks]  # type: ignore[operator]  # each a Block
+        tables.append(self.modulate_out(level).to(x.dtype)[:, None, None].chunk(2, -1))
+        taken = modulated(x, *tables[0][:2])
+        for block, (own, following) in zip(self.blocks, pairwise(tables), strict=True):
+            x, taken = block(x, taken, own, following, places)
+        drawn = unpatchify(self.out(taken), patch, H, W)
         return drawn if self.pixels is None else self.pixels(drawn, seen, sigma)
 
     def _place(self, H: int, W: int, like: Tensor) -> Tensor:

@@ -27,11 +27,6 @@ def zeroed(layer: Linear) -> Linear:
     return layer
 
 
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Norm over the width, then scale and shift: x [B, T, N, D]; shift, scale [B, 1, 1, D]."""
-    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
-
-
 class SquaredReLU(torch.autograd.Function):
     """max(x, 0)², with one tensor kept for the backward pass and three passes over memory instead of six."""
 
