@@ -21,6 +21,12 @@ class Step(NamedTuple):
     dtype: torch.dtype
     D: int
 
+    @property
+    def backend(self) -> Backend:
+        """What ``auto`` picks: nothing has been timed on a GPU, so this follows the bytes moved."""
+        fits = self.device == "cuda" and self.dtype in HALF and self.D <= WIDEST and self.D % 8 == 0
+        return "triton" if fits else "reference"
+
 
 def gated_modulated(
     x: Tensor, y: Tensor, gate: Tensor, shift: Tensor, scale: Tensor, *, backend: Backend = "auto"
@@ -43,8 +49,7 @@ def gated_modulated(
     name = asked(backend)
     if name == "auto":
         step = Step(device_of(x), x.dtype, x.shape[-1])
-        fits = step.device == "cuda" and step.dtype in HALF and step.D <= WIDEST and not step.D % 8
-        name = "triton" if fits else "reference"
+        name = step.backend
         log(step, name)
     if name != "triton":
         return reference.gated_modulated(x, y, gate, shift, scale)
