@@ -66,9 +66,8 @@ def complaint() -> str | None:
     tool = shutil.which("compute-sanitizer")
     if tool is None:
         print("compute-sanitizer is not installed: accesses to memory are not checked", file=sys.stderr)
-    for command in [tests] + (
-        [] if tool is None else [[tool, "--error-exitcode", "9", *tests, "-k", "300 or 21 or step"]]
-    ):
+    repeated = [] if tool is None else [[tool, "--error-exitcode", "9", *tests, "-k", "300 or 21 or step"]]
+    for command in [tests, *repeated]:
         try:
             done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
         except subprocess.TimeoutExpired:

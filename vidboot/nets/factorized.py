@@ -63,7 +63,7 @@ class Block(nn.Module):
             x: residual stream, [B, T, N, D].
             taken: what this block takes of it, likewise.
             own: ``table`` of this block.
-            following: of the next, which begins with its shift and its scale.
+            following: shift and scale of what comes next, each [B, 1, 1, D].
             places: where the tokens are, and which are shown.
         """
         B, T, N, D = x.shape
@@ -72,7 +72,7 @@ class Block(nn.Module):
         attended = self.attend(q, k, v, places).reshape(B, T, N, D)
         x, taken = gated_modulated(x, self.out(attended), gate1, shift2, scale2)
         hidden = SquaredReLU.apply(self.up(taken))
-        return gated_modulated(x, self.down(hidden), gate2, *following[:2])
+        return gated_modulated(x, self.down(hidden), gate2, *following)
 
     def table(self, modulation: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Shift, scale and gate of attention, then of the MLP, each [B, 1, 1, D]; modulation: shared, [B, 6, D]."""
@@ -175,7 +175,7 @@ class FactorizedNet(nn.Module):
         tables.append(self.modulate_out(level).to(x.dtype)[:, None, None].chunk(2, -1))
         taken = modulated(x, *tables[0][:2])
         for block, (own, following) in zip(self.blocks, pairwise(tables), strict=True):
-            x, taken = block(x, taken, own, following, places)
+            x, taken = block(x, taken, own, following[:2], places)
         drawn = unpatchify(self.out(taken), patch, H, W)
         return drawn if self.pixels is None else self.pixels(drawn, seen, sigma)
 
