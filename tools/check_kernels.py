@@ -3,8 +3,8 @@
     python tools/check_kernels.py --arch 90
 
 A configuration goes through the launch code and the just-in-time compiler that a GPU would run, up to the launch. It
-fails on a spilled register (sm_90), no tensor-core instruction, a global load or store of 2 bytes at a time, more
-shared memory than the device has, more registers than its budget. It says nothing of speed.
+fails on a spilled register (sm_90), matrix products without tensor-core instructions, a global load or store of 2 bytes
+at a time, more shared memory than the device has, more registers than its budget. It says nothing of speed.
 """
 
 from __future__ import annotations
