@@ -19,6 +19,7 @@ import numpy as np
 from vidboot import mask_video, masks
 from vidboot.corruption.folder import folder_marks
 from vidboot.corruption.found import Found
+from vidboot.corruption.kin import moved
 from vidboot.corruption.ocr import find_model
 from vidboot.corruption.static import StaticSummary
 from vidboot.corruption.thresholds import Thresholds
@@ -208,11 +209,11 @@ def _folder_pass(
     for members in shapes.values():
         clips = [_static(results[sha]) for sha in members]
         for mark in folder_marks(clips, thresholds=limits.folder):
-            for sha, presence in zip(members, mark.presence.tolist(), strict=True):
+            for sha, presence, by in zip(members, mark.presence.tolist(), mark.shifts, strict=True):
                 if presence >= limits.folder.sure_sigma:
                     file = by_sha[sha]
                     score = round(presence / (presence + limits.folder.sure_sigma), 3)
-                    found[sha].append((mask_video.enlarged(mark.pixels, file.width, file.height), score))
+                    found[sha].append((mask_video.enlarged(moved(mark.pixels, by), file.width, file.height), score))
     return found
 
 

@@ -5,6 +5,7 @@ import pytest
 from scenes import burn, letters, panning, texture
 
 from vidboot.corruption.folder import folder_marks, scenes
+from vidboot.corruption.kin import moved
 from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
 from vidboot.corruption.thresholds import FolderThresholds, StaticThresholds
 from vidboot.masks import SURE
@@ -16,13 +17,19 @@ MARKS = {"one": (letters(12, 40, seed=5), 110, 8), "other": (letters(10, 50, see
 
 
 def clip(
-    seed: int, *marks: str, alpha: float = 0.4, still: bool = False, light: int = 0, bar: int = 0
+    seed: int,
+    *marks: str,
+    alpha: float = 0.4,
+    still: bool = False,
+    light: int = 0,
+    bar: int = 0,
+    by: tuple[int, int] = (0, 0),
 ) -> StaticSummary:
     film = np.repeat(texture(H, W, seed)[None], 8, axis=0) if still else panning(8, H, W, seed=seed, speed=17)
     film += np.uint8(light)
     film[:, :, W - bar :] = 16
-    for name in marks:
-        burn(film, *MARKS[name], 0, 7, alpha=alpha)
+    for ink, x, y in (MARKS[name] for name in marks):
+        burn(film, ink, x + by[1], y + by[0], 0, 7, alpha=alpha)
     return summarise(sample(list(film), (0, 0, W - bar - 3, H) if bar else None))
 
 
@@ -101,6 +108,17 @@ def test_a_mark_that_lies_on_a_bar_in_some_clips_is_covered_whole() -> None:
     assert mark.pixels[truth("one")].mean() > 0.98
     assert mark.pixels[~near(truth("one"), REACH)].mean() <= 0.002
     assert (mark.presence >= LIMITS.sure_sigma).tolist() == [True] * 6 + [False] * 8
+
+
+def test_a_mark_that_lies_some_pixels_apart_is_covered_where_each_clip_shows_it() -> None:
+    by = [(0, 0), (0, 0), (2, -3), (1, 1), (4, 0)]
+    clips = [*(clip(seed, "one", alpha=1, by=b) for seed, b in enumerate(by)), *(clip(seed) for seed in range(5, 14))]
+    (mark,) = folder_marks(clips, thresholds=LIMITS)
+    assert (mark.presence >= LIMITS.sure_sigma).tolist() == [True] * 5 + [False] * 9
+    for b, shift in zip(by, mark.shifts, strict=False):
+        own = moved(mark.pixels, shift)
+        assert own[moved(truth("one"), np.array(b))].mean() > 0.98
+        assert own[~near(moved(truth("one"), np.array(b)), REACH)].mean() <= 0.002
 
 
 def test_a_still_camera_alone_is_never_sure_of_a_mark() -> None:

@@ -30,6 +30,8 @@ class FolderMark:
     """bool [h, w] at the summaries' size."""
     presence: np.ndarray
     """How surely each clip shows it, in sigma of chance, [clips]."""
+    shifts: np.ndarray
+    """How far from ``pixels`` each clip shows it, pixels down and right, [clips, 2]."""
     scenes: int
     """How many scenes show it."""
 
@@ -43,30 +45,38 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds
     if not votes:
         return []
     unit = kin.directions(np.stack([np.median([clips[i].levels for i in scene], axis=0) for scene in votes]))
+    links = {tile: kin.linked(unit, tile) for tile in kin.tiles(*unit.shape[1:3])}
     marks: list[FolderMark] = []
-    while (found := kin.surest_kin(unit, sigma=thresholds.sure_sigma)) is not None:
-        own = unit[found.members]
+    while (found := kin.surest_kin(unit, links, sigma=thresholds.sure_sigma)) is not None:
+        own = np.stack([kin.moved(unit[i], by) for i, by in zip(found.members, found.shifts, strict=True)])
         place = kin.place(own, found.tile, sigma=thresholds.sure_sigma)
         pixels = _common(own, place, thresholds)
         if pixels.any():
             shown_by = {k: votes[scene] for k, scene in enumerate(found.members)}
-            marks.append(FolderMark(pixels, _presence(clips, own, shown_by, pixels), len(own)))
+            marks.append(FolderMark(pixels, *_presence(clips, own, shown_by, pixels), len(own)))
         # What one mark explains in a scene speaks for no other.
-        unit[found.members] = np.where(place[:, :, None], 0, own)
+        for i, by in zip(found.members, found.shifts, strict=True):
+            unit[i][kin.moved(place, -by)] = 0
+        links |= {tile: kin.linked(unit, tile) for tile in links if tile.of(place[..., None]).any()}
     return marks
 
 
 def _presence(
     clips: Sequence[StaticSummary], own: np.ndarray, shown_by: Mapping[int, Sequence[int]], pixels: np.ndarray
-) -> np.ndarray:
-    """How surely each clip shows what scenes [m, h, w, 2] other than its own have in common at a mark, [clips]."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """How surely each clip shows what scenes [m, h, w, 2] other than its own have in common at a mark, [clips].
+
+    And how far from there, [clips, 2].
+    """
     box = kin.box_around(pixels)
     shown = kin.whitened(box.of(own))
-    sure = []
+    sure, shifts = [], []
     for i, clip in enumerate(clips):
         others = shown[[i not in shown_by[k] for k in range(len(shown))]]
-        sure.append(kin.siding(kin.whitened(box.of(kin.directions(clip.levels[None])))[0], others))
-    return np.array(sure)
+        one, by = kin.siding(kin.whitened(box.of(kin.directions(clip.levels[None])))[0], others)
+        sure.append(one)
+        shifts.append(-by)
+    return np.array(sure), np.stack(shifts)
 
 
 def scenes(clips: Sequence[StaticSummary], *, levels: float) -> list[list[int]]:

@@ -7,6 +7,7 @@ correlation, Kuglin and Hines 1975): then pixels are nearly independent, and agr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,8 @@ import numpy as np
 TILE = 64  # pixels, overlapping by half
 ROUNDS = 4  # in which members are added or left out
 FAINT = 8.0  # Sobel levels: shorter gradients count less, longer ones alike
+REACH = 4  # pixels by which a mark may lie elsewhere in another scene: sizes differ a little, and so do crops
+MOVED = 0.4  # what agreement after a move is worth: of so many moves one suits two door posts, too
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,18 @@ class Kin:
     tile: Part
     members: np.ndarray
     """Indices of scenes, [m]."""
+    shifts: np.ndarray
+    """How far each must be moved to lie on the first, pixels down and right, [m, 2]."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How surely scenes show what others do, wherever they agree best."""
+
+    sure: np.ndarray
+    """In sigma of chance, [N, M]."""
+    shifts: np.ndarray
+    """How far the others must be moved for it, pixels down and right, [N, M, 2]."""
 
 
 def directions(fields: np.ndarray) -> np.ndarray:
@@ -57,32 +72,56 @@ def _within(lit: np.ndarray) -> np.ndarray:
 
 
 def whitened(unit: np.ndarray) -> np.ndarray:
-    """Return `directions` [N, h, w, 2] with all frequencies alike, complex [N, h * w]: neighbours say nothing twice."""
-    N, h, w, _ = unit.shape
+    """Return `directions` [N, h, w, 2] with all frequencies alike, complex [N, h, w]: neighbours say nothing twice."""
+    h, w = unit.shape[1:3]
     taper = np.outer(np.hanning(h + 2)[1:-1], np.hanning(w + 2)[1:-1])
     spectrum = np.fft.fft2((unit[..., 0] + 1j * unit[..., 1]) * taper)
     size = np.abs(spectrum)
     spectrum /= size + np.median(size, axis=(1, 2), keepdims=True) + 1e-6
-    return np.fft.ifft2(spectrum, norm="ortho").reshape(N, h * w).astype(np.complex64)
+    return np.fft.ifft2(spectrum, norm="ortho").astype(np.complex64)
 
 
-def agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return how surely each `whitened` scene of ``a`` [N, F] shows what each of ``b`` [M, F] does, [N, M], in sigma.
+def agreement(a: np.ndarray, b: np.ndarray, *, reach: int = REACH) -> Agreement:
+    """Return how surely each `whitened` scene of ``a`` [N, h, w] shows what each of ``b`` [M, h, w] does.
 
-    That is their correlation, over what it would be if at each pixel they agreed or disagreed by chance.
+    That is their correlation, over what it would be if at each pixel they agreed or disagreed by chance: where they
+    are, or, `MOVED` by at most ``reach`` pixels, where they agree best.
     """
-    chance = 0.5 * ((np.abs(a) ** 2) @ (np.abs(b) ** 2).T)
-    return np.real(a @ b.conj().T) / np.sqrt(chance + 1e-9)
+    N, M, h, w = len(a), len(b), *a.shape[1:]
+    chance = 0.5 * ((np.abs(a) ** 2).reshape(N, -1) @ (np.abs(b) ** 2).reshape(M, -1).T) + 1e-9
+    steps = np.arange(-reach, reach + 1)
+    down, right = (np.exp(2j * np.pi * np.outer(steps, np.fft.fftfreq(n))).astype(np.complex64) for n in (h, w))
+    at_a, at_b = (np.fft.fft2(x, norm="ortho").astype(np.complex64) for x in (a, b))
+    each = np.stack([((down @ (one * at_b.conj())) @ right.T).real for one in at_a])  # [N, M, steps, steps]
+    each /= np.sqrt(chance)[..., None, None]
+    still = each[..., reach, reach]
+    flat = each.reshape(N, M, -1)
+    best = flat.argmax(-1)
+    shifts = np.stack([steps[best // len(steps)], steps[best % len(steps)]], axis=-1)
+    moves = MOVED * flat.max(-1) > still
+    return Agreement(np.where(moves, MOVED * flat.max(-1), still), shifts * moves[..., None])
 
 
-def siding(one: np.ndarray, others: np.ndarray) -> float:
-    """Return how surely a `whitened` scene [F] shows what others [M, F] have in common, in sigma.
+def moved(field: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return a field [h, w, ...] moved by ``shift`` pixels down and right, nothing where it came from."""
+    height, width = field.shape[:2]
+    y, x = (int(s) for s in shift)
+    out = np.zeros_like(field)
+    out[max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)] = field[
+        max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)
+    ]
+    return out
+
+
+def siding(one: np.ndarray, others: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return how surely a `whitened` scene [h, w] shows what others [M, h, w] have in common, in sigma, and its shift.
 
     Of more than two the one that agrees best is left out: it may show the same room.
     """
     if len(others) > 2:
-        others = np.delete(others, agreement(one[None], others).argmax(), axis=0)
-    return agreement(one[None], others.mean(0, keepdims=True)).item()
+        others = np.delete(others, agreement(others, one[None]).sure.argmax(), axis=0)
+    found = agreement(others.mean(0, keepdims=True), one[None])
+    return found.sure.item(), found.shifts[0, 0]
 
 
 def tiles(height: int, width: int) -> list[Part]:
@@ -104,37 +143,58 @@ def _widened(inside: np.ndarray, most: int) -> tuple[int, int]:
     return max(0, first - by), min(most, last + by)
 
 
-def surest_kin(unit: np.ndarray, *, sigma: float) -> Kin | None:
-    """Return the scenes that agree most surely somewhere: three of which every two do, and all who side with them."""
-    height, width = unit.shape[1:3]
+def linked(unit: np.ndarray, tile: Part) -> Agreement:
+    """Return how surely every two of scenes [N, h, w, 2] agree in a tile, a scene never with itself."""
+    own = whitened(tile.of(unit))
+    links = agreement(own, own)
+    np.fill_diagonal(links.sure, -np.inf)
+    return links
+
+
+def surest_kin(unit: np.ndarray, every: Mapping[Part, Agreement], *, sigma: float) -> Kin | None:
+    """Return the scenes that agree most surely somewhere: three of which every two do, and all who side with them.
+
+    Args:
+        unit: scenes, [N, h, w, 2].
+        every: what is `linked` in each tile.
+        sigma: least agreement.
+    """
     best, found = sigma, None
-    for tile in tiles(height, width):
-        own = whitened(tile.of(unit))
-        links = agreement(own, own)
-        np.fill_diagonal(links, -np.inf)
-        for i in np.flatnonzero((links > best).sum(1) >= 2):
-            weakest = np.minimum(np.minimum(links[i][:, None], links[i][None, :]), links)
+    for tile, links in every.items():
+        for i in np.flatnonzero((links.sure > best).sum(1) >= 2):
+            sure, shifts = links.sure[i], links.shifts[i]
+            # Moved onto the first, every two must lie on each other, but for a pixel of rounding.
+            open_by = np.abs(shifts[:, None] + links.shifts - shifts[None]).max(-1)
+            weakest = np.minimum(np.minimum(sure[:, None], sure[None, :]), links.sure)
+            weakest[open_by > 1] = -np.inf
             if weakest.max() > best:
                 best = float(weakest.max())
-                found = tile, np.array([i, *np.unravel_index(weakest.argmax(), weakest.shape)])
+                three = np.array([i, *np.unravel_index(weakest.argmax(), weakest.shape)])
+                found = tile, three, links.shifts[i][three] * (three != i)[:, None]
     if found is None:
         return None
-    tile, three = found
-    return Kin(tile, _members(whitened(tile.of(unit)), three, sigma=sigma))
+    tile, three, shifts = found
+    return Kin(tile, *_members(whitened(tile.of(unit)), three, shifts, sigma=sigma))
 
 
-def _members(own: np.ndarray, start: np.ndarray, *, sigma: float) -> np.ndarray:
-    """The scenes, whitened [N, F], that agree with the mean of the others that do, [m], beginning with three."""
-    found = start
+def _members(own: np.ndarray, three: np.ndarray, shifts: np.ndarray, *, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """The scenes, whitened [N, h, w], that agree with the mean of the others that do, beginning with three: [m].
+
+    And how far each must be moved to lie on the first of the three, [m, 2].
+    """
+    found, by = three, dict(zip(three.tolist(), shifts, strict=True))
     for _ in range(ROUNDS):
-        others = [own[found[found != i]].mean(0, keepdims=True) for i in range(len(own))]
-        sure = [agreement(own[[i]], other).item() for i, other in enumerate(others)]
-        before, found = found, np.flatnonzero(np.array(sure) >= sigma)
-        if len(found) < len(start):
-            return start
+        sided = []
+        for i in range(len(own)):
+            others = np.mean([np.roll(own[k], by[k], (0, 1)) for k in found if k != i], axis=0)
+            sided.append(agreement(others[None], own[[i]]))
+        before, found = found, np.flatnonzero([one.sure.item() >= sigma for one in sided])
+        if len(found) < len(three):
+            return three, shifts
+        by = {i: sided[i].shifts[0, 0] for i in found}
         if np.array_equal(before, found):
             break
-    return found
+    return found, np.stack([by[i] for i in found])
 
 
 def place(unit: np.ndarray, tile: Part, *, sigma: float) -> np.ndarray:
@@ -148,7 +208,7 @@ def place(unit: np.ndarray, tile: Part, *, sigma: float) -> np.ndarray:
         if shows.sum() < 2:
             continue
         own = whitened(other.of(unit[shows]))
-        links = agreement(own, own)[np.triu_indices(len(own), 1)]
+        links = agreement(own, own, reach=0).sure[np.triu_indices(len(own), 1)]
         # The median of n numbers of chance has 1.25 / sqrt(n) sigma; two clips of one scene do not decide it.
         if np.median(links) * np.sqrt(len(links)) >= 1.25 * sigma:
             within[other.y0 : other.y1, other.x0 : other.x1] = 1
