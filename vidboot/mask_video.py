@@ -29,7 +29,7 @@ from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 
 FOLDER = "detections"
-VERSION = 3
+VERSION = 4
 SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 
 

@@ -45,6 +45,32 @@ def test_lines_that_follow_each_other_at_one_place_are_two() -> None:
     assert spans == {(0.8, 2.7), (2.8, 5.0)}
 
 
+def seen_in_part(frame: np.ndarray, side: int) -> TextBoxes:
+    return np.array([[100, 108, 142, 126]], np.float32), np.ones(1, np.float32)
+
+
+def test_a_line_is_covered_whole_where_the_detector_sees_its_middle_only() -> None:
+    film = panning(40, H, W)
+    burn(film, INK, 70, 110, 0, 39)
+    film[:, 84:140, 176:180] = 250  # a post that crosses the line's rows
+    (one,) = find_text(shown(film), seen_in_part, thresholds=TextThresholds())
+    assert covers(one, (70, 110, 170, 124))
+    assert one.box is not None
+    np.testing.assert_allclose(one.box, (70, 110, 170, 124), atol=5)
+
+
+@pytest.mark.parametrize(("y", "sure"), [(110, True), (96, False)])
+def test_a_line_too_short_to_prove_itself_is_sure_in_the_rows_of_two_others(y: int, sure: bool) -> None:
+    before = panning(40, H, W)
+    burn(before, INK, 70, 110, 0, 19)
+    burn(before, letters(14, 100, seed=9), 72, 110, 20, 39)
+    after = np.repeat(texture(H, W, 4)[None], 5, axis=0) + np.uint8(60)
+    burn(after, letters(14, 100, seed=3), 74, y, 0, 4)
+    last = max(found(np.concatenate([before, after])), key=lambda one: one.last_seconds)
+    assert covers(last, (74, y, 174, y + 14))
+    assert (last.score >= SURE) == sure
+
+
 def test_a_line_over_a_still_picture_that_comes_and_goes_is_found() -> None:
     film = np.repeat(texture(H, W, 4)[None], 50, axis=0)
     burn(film, INK, 70, 110, 11, 33)

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 
 from vidboot.boxes import Box
-from vidboot.corruption.static import correlation, gradients
-
-IntBox = tuple[int, int, int, int]
+from vidboot.corruption.row import IntBox, Row, field
+from vidboot.corruption.static import correlation
 
 
 class Template:
@@ -74,16 +73,6 @@ class Template:
         return field(grey, self.box)
 
 
-def field(grey: np.ndarray, box: IntBox) -> np.ndarray:
-    """Return the gradients of the frame in a box that lies within it, float32 [h, w, 2]."""
-    x0, y0, x1, y1 = box
-    height, width = grey.shape
-    # One pixel more on each side, so that the border's gradient is the picture's own.
-    ax, ay = max(0, x0 - 1), max(0, y0 - 1)
-    crop = grey[ay : min(height, y1 + 1), ax : min(width, x1 + 1)]
-    return gradients(crop)[y0 - ay : y1 - ay, x0 - ax : x1 - ax].astype(np.float32)
-
-
 def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
     return cv2.matchTemplate(np.ascontiguousarray(there), np.ascontiguousarray(template), cv2.TM_CCORR)
 
@@ -91,9 +80,10 @@ def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
 class Line:
     """A line from its first frame to its last, and the evidence collected on the way."""
 
-    def __init__(self, box: Box, template: Template, seconds: float, score: float) -> None:
+    def __init__(self, box: Box, template: Template, row: Row, seconds: float, score: float) -> None:
         self.boxes: list[Box] = [box]
         self.template = template
+        self.row = row
         self.first = self.last = seconds
         self.score = score
         self.looks = 1

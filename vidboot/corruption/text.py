@@ -17,10 +17,13 @@ from vidboot.boxes import area as area_of
 from vidboot.corruption.found import Found, Frames
 from vidboot.corruption.line import IntBox, Line, Template
 from vidboot.corruption.moving import MovingLine, begin_moving
+from vidboot.corruption.row import Row
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextDetector
+from vidboot.masks import SURE
 
 MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
+SAME_ROWS = 3  # pixels
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
@@ -80,6 +83,7 @@ class _Tracker:
         if match >= self.thresholds.match:
             line.last, line.missed = seconds, 0
             line.cuts_survived += cut
+            line.row.learn(grey)
             return
         if line.missed == 0:
             line.vanished = None if cut else match < self.thresholds.abrupt_drop
@@ -137,7 +141,7 @@ class _Tracker:
         if way is not None:
             self.moving.append(way)
             return
-        line = Line(box, template, seconds, score)
+        line = Line(box, template, Row(template.box, grey), seconds, score)
         line.around = line.surroundings(grey)
         self._look_back(line)
         self.live.append(line)
@@ -168,8 +172,10 @@ class _Tracker:
 
     def finish(self) -> list[Found]:
         lines = sorted(self.ended + self.live, key=lambda line: (line.first, line.outline))
-        found = [(line, score) for line in lines if (score := _score(line, self.thresholds)) is not None]
-        still = [self._event(line, score) for line, score in found if not _inside_another(line, score, found)]
+        scored = [(line, score) for line in lines if (score := _score(line, self.thresholds)) is not None]
+        sure = [line for line, score in scored if score >= SURE]
+        events = [self._event(line, _among(line, score, sure)) for line, score in scored]
+        still = [event for k, event in enumerate(events) if not _inside_another(k, events)]
         ways = [
             event
             for way in self.arrived + self.moving
@@ -178,7 +184,7 @@ class _Tracker:
         return still + ways
 
     def _event(self, line: Line, score: float) -> Found:
-        tight = line.tight
+        tight = line.row.completed(line.tight, gap=self.thresholds.gap)
         box = grow(tight, 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
         return Found(kind="subtitle", first_seconds=line.first, last_seconds=line.last, box=box, score=score)
 
@@ -205,11 +211,26 @@ def _score(line: Line, thresholds: TextThresholds) -> float | None:
     return 0.55 if line.moving_looks >= 0.25 * line.looks else 0.3
 
 
-def _inside_another(line: Line, score: float, found: Sequence[tuple[Line, float]]) -> bool:
-    for other, other_score in found:
-        if other is line or (other_score, other.seconds) <= (score, line.seconds):
+def _among(line: Line, score: float, sure: Sequence[Line]) -> float:
+    """The score, higher where two sure lines lay in the very same rows: so do those of a film."""
+    same = [other for other in sure if np.abs(np.subtract(other.tight, line.tight))[[1, 3]].max() <= SAME_ROWS]
+    return max(score, 0.6) if len(same) >= 2 else score
+
+
+def _inside_another(k: int, events: Sequence[Found]) -> bool:
+    """Whether an event lies in another that is surer, or as sure and longer, or as long and larger, or alike."""
+    one = events[k]
+    assert one.box is not None
+    for i, other in enumerate(events):
+        assert other.box is not None
+        if (*_weight(other), -i) <= (*_weight(one), -k):
             continue
-        in_time = other.first <= line.first + 0.05 and other.last >= line.last - 0.05
-        if in_time and intersection(line.outline, other.outline) > 0.9 * area_of(line.outline):
+        in_time = other.first_seconds <= one.first_seconds + 0.05 and other.last_seconds >= one.last_seconds - 0.05
+        if in_time and intersection(one.box, other.box) > 0.9 * area_of(one.box):
             return True
     return False
+
+
+def _weight(event: Found) -> tuple[float, float, float]:
+    assert event.box is not None
+    return event.score, event.last_seconds - event.first_seconds, area_of(event.box)

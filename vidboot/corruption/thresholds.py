@@ -123,6 +123,8 @@ class TextThresholds(_Frozen):
     """How far back before its detection a line's first frame is looked for."""
     margin: float = 0.06
     """Boxes grow by one pixel and this share of their height on each side."""
+    gap: float = 1.5
+    """Letters so many heights of the line farther along belong to it, too."""
     shortest_seconds: float = 0.3
     """Shorter lines are scene text that moves, unless they come and go at once."""
     moving_levels: float = 4.0
