@@ -13,6 +13,7 @@ from vidboot.corruption.static import gradients
 
 IntBox = tuple[int, int, int, int]
 INK = 0.4  # of the strongest strokes of the line: what is fainter is no letter of it
+LARGEST = 24  # pixels: a line of larger letters the detector sees whole, and things of a scene follow it in its rows
 SLACK = 2  # pixels by which a letter may stick out of its line
 
 
@@ -36,11 +37,11 @@ class Row:
         first, last = round(top) - self._strip[1], round(bottom) - self._strip[1]
         strength = np.hypot(self._sum[..., 0], self._sum[..., 1])
         own = strength[max(0, first) : last, max(0, round(x0)) : round(x1)]
-        if own.size == 0:
+        tall = last - first
+        if own.size == 0 or tall > LARGEST:
             return box
         ink = strength > INK * np.percentile(own, 97)
         count, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8))
-        tall = last - first
         letters = [
             (x, x + w)
             for x, y, w, h, _ in stats[1:count]
