@@ -46,7 +46,8 @@ def test_sources_take_turns_as_evenly_as_their_shares_allow(parts: tuple[float, 
 
 
 def test_a_full_video_is_worth_eight_partial_ones_and_what_there_is_none_of_is_never_drawn() -> None:
-    assert shares(clips=60, small=20, full=10) == pytest.approx((0.4, 0.1, 0.5))
+    assert shares(clips=60, small=20, full=10) == pytest.approx((0.45, 0.05, 0.5))
+    assert shares(clips=60, small=20, full=0) == pytest.approx((0.8, 0.2, 0))
     assert shares(clips=60, small=0, full=0) == (1, 0, 0)
     assert shares(clips=0, small=0, full=5) == (0, 0, 1)
     for counts in ((3, 0, 2), (0, 7, 1), (5, 5, 0)):

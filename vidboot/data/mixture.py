@@ -19,7 +19,7 @@ from vidboot.views import LowRes
 WORTH = 8
 """A full video is drawn as often as so many partial ones: it alone teaches all there is."""
 SMALL_SHARE = 0.2
-"""Share of small videos among the batches of partial ones: above their noise level there is less to learn."""
+"""Share of small videos among the batches, where no video is full: above their noise level there is less to learn."""
 
 GOLDEN = 0.6180339887498949
 
@@ -27,7 +27,8 @@ GOLDEN = 0.6180339887498949
 def shares(*, clips: int, small: int, full: int) -> tuple[float, float, float]:
     """Return how often a batch is of short clips, of small videos, of full ones, given how many there are of each."""
     whole = WORTH * full / (WORTH * full + clips + small) if full else 0.0
-    of_small = (1 - whole) * SMALL_SHARE if small else 0.0
+    # What small videos teach full ones teach better: of what is left to partial ones, small ones lose twice.
+    of_small = (1 - whole) ** 2 * SMALL_SHARE if small else 0.0
     return 1 - whole - of_small, of_small, whole
 
 
