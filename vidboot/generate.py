@@ -69,7 +69,7 @@ class _Unfinished:
         self._video = video
         self._state = folder / "state.json"
         state = json.loads(self._state.read_text()) if self._state.is_file() else {}
-        self.begun = state.get("video") == video
+        self.begun = state.get("video") == video  # and there is something to go on with
         self.done: int = state["done"] if self.begun else 0
         if not self.begun:
             self._state.unlink(missing_ok=True)
@@ -84,11 +84,10 @@ class _Unfinished:
             unfinished = cls(folder, video)
             try:
                 yield unfinished
-            except BaseException:
+                unfinished.begun = False
+            finally:
                 if not unfinished.begun:
                     shutil.rmtree(folder)
-                raise
-            shutil.rmtree(folder)
 
     def stores(self, frames: int, shape: tuple[int, int, int], device: torch.device) -> tuple[Disk, Disk, Disk]:
         y, ahead, after = (
