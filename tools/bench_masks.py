@@ -25,8 +25,9 @@ import numpy as np
 from overlay_art import BARS, MARKS
 
 from vidboot import masks
+from vidboot.data.frame_times import frame_times
 from vidboot.data.progress import on_stderr
-from vidboot.mask import KINDS, Videos, frame_times, mask
+from vidboot.mask import KINDS, Videos, mask
 from vidboot.scan import audit
 
 CLEAN_MARGIN = 4
@@ -163,7 +164,7 @@ def main() -> None:
         how = {"worker_count": options.workers, "progress": progress, "kinds": options.kinds.split(",")}
         done = mask(audited, text_model=options.text_model, model_free=options.tophat, **how)
         mask_cpu, wall = _cpu_seconds() - started, time.monotonic() - wall
-    times = frame_times(audited)
+    times = frame_times(files, shots)
     scores, clean = [], []
     for file in files:
         if file.status != "usable":

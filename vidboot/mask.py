@@ -24,6 +24,7 @@ from vidboot.corruption.ocr import find_model
 from vidboot.corruption.static import StaticSummary
 from vidboot.corruption.thresholds import Thresholds
 from vidboot.data import workers
+from vidboot.data.frame_times import frame_times
 from vidboot.data.progress import Progress, silent
 from vidboot.data.records import FileRecord, Shot
 from vidboot.errors import WorkFailed
@@ -79,7 +80,7 @@ def mask(
     model = None if model_free else text_model or find_model()
     by_sha = {file.sha256: file for file in videos.files if file.status == "usable"}
     written = {sha: _load_written(videos.work, sha) for sha in by_sha}
-    seconds = frame_times(videos)
+    seconds = frame_times(videos.files, videos.shots)
     results, failed = _detect_all(videos, by_sha, seconds, kinds, model, limits, progress, worker_count)
     if failed and not results:
         raise WorkFailed(f"not one video could be looked at: {next(iter(failed.values()))}")
@@ -113,30 +114,6 @@ def _save(work: Path, mask: masks.Mask, before: masks.Mask | None) -> None:
     same = before is not None and before == mask and np.array_equal(before.layers, mask.layers)
     if not same:
         masks.save(work / "masks" / f"{mask.sha256}.json", mask)
-
-
-def frame_times(videos: Videos) -> dict[str, np.ndarray]:
-    """Timestamps of every frame by SHA-256, [T]; frames between shots (blank ones) lie evenly in their gap."""
-    shots = defaultdict(list)
-    for shot in videos.shots:
-        shots[shot.path].append(shot)
-    times = {}
-    for file in videos.files:
-        if file.status != "usable":
-            continue
-        known = [np.arange(shot.first, shot.last + 1) for shot in shots[file.path]]
-        seconds = [np.array(shot.pts_seconds) for shot in shots[file.path]]
-        step = 1 / file.fps if file.fps > 0 else 1 / 25
-        at, own = (np.concatenate(a) if a else np.zeros(0) for a in (known, seconds))
-        index = np.arange(file.frames)
-        if len(at) == 0:
-            times[file.sha256] = index * step
-            continue
-        filled = np.interp(index, at, own)
-        filled[: int(at[0])] = own[0] - (at[0] - index[: int(at[0])]) * step
-        filled[int(at[-1]) + 1 :] = own[-1] + (index[int(at[-1]) + 1 :] - at[-1]) * step
-        times[file.sha256] = filled
-    return times
 
 
 def _detect_all(
@@ -178,6 +155,7 @@ def _detect_all(
         limit_seconds = LEAST_LIMIT_SECONDS + LIMIT_PER_VIDEO_SECOND * file.seconds * size
         arguments = (job, str(folder / f"{sha}.npz"), key)
         tasks.append(workers.Task("vidboot.mask_video:detect", arguments, limit_seconds))
+    tasks.sort(key=lambda task: -task.limit_seconds)  # the longest first, so that none is waited for alone at the end
     failed: dict[str, str] = {}
     for outcome in workers.run(tasks, worker_count):
         sha = Path(outcome.task.arguments[1]).stem

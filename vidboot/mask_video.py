@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidboot.corruption.bars import find_bars
-from vidboot.corruption.found import Found, Frames, watch
+from vidboot.corruption.found import Found, Frames, Picture, watch
 from vidboot.corruption.ocr import OcrDetector
 from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
 from vidboot.corruption.still import Changes, find_frozen
@@ -29,7 +30,7 @@ from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 
 FOLDER = "detections"
-VERSION = 4
+VERSION = 5
 SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 
 
@@ -74,7 +75,7 @@ def look(job: Job) -> Detected:
     small: list[np.ndarray] = []
     size = grid(job.width, job.height, limits.static.side)
 
-    shrink = _Shrink()
+    shrink = _Shrink("rgb24")
 
     def keep(index: int, picture: VideoFrame, quarter_turns: int) -> None:
         if index in wanted:
@@ -155,26 +156,28 @@ def _work_size(job: Job) -> tuple[int, int]:
 
 
 def _frames(job: Job, keep: Callable[[int, VideoFrame, int], None]) -> Frames:
-    width, height = _work_size(job)
-    shrink = _Shrink()
+    size = _work_size(job)
+    grey, colours = _Shrink("gray"), _Shrink("rgb24")
     with Video(job.path) as video:
         for decoded in video.frames():
             if decoded.index >= len(job.pts_seconds):
                 return
             quarter_turns = video.geometry(decoded.picture).quarter_turns
             keep(decoded.index, decoded.picture, quarter_turns)
-            yield float(job.pts_seconds[decoded.index]), shrink(decoded.picture, quarter_turns, width, height)
+            shown = decoded.picture, quarter_turns, *size
+            yield float(job.pts_seconds[decoded.index]), Picture(grey(*shown), partial(colours, *shown))
 
 
 class _Shrink:
-    """Whole pictures, upright, at a size of at most their own, uint8 RGB."""
+    """Whole pictures, upright, at a size of at most their own, uint8; ``format`` is of FFmpeg, gray or rgb24."""
 
-    def __init__(self) -> None:
+    def __init__(self, format: str) -> None:
         self._reformatter = VideoReformatter()
+        self._format = format
 
     def __call__(self, picture: VideoFrame, quarter_turns: int, width: int, height: int) -> np.ndarray:
         w, h = (height, width) if quarter_turns % 2 else (width, height)
-        small = self._reformatter.reformat(picture, w, h, "rgb24", interpolation=Interpolation.AREA, threads=1)
+        small = self._reformatter.reformat(picture, w, h, self._format, interpolation=Interpolation.AREA, threads=1)
         return np.ascontiguousarray(np.rot90(small.to_ndarray(), quarter_turns))
 
 

@@ -1,8 +1,11 @@
 """Small moving pictures with overlays whose pixels and frames are known."""
 
-from collections.abc import Iterator
+from functools import partial
 
+import cv2
 import numpy as np
+
+from vidboot.corruption.found import Frames, Picture
 
 FPS = 10.0
 
@@ -47,7 +50,7 @@ def burn(film: np.ndarray, ink: np.ndarray, x: int, y: int, first: int, last: in
     under[:, ink] = np.round(under[:, ink] * (1 - alpha) + 250 * alpha).astype(np.uint8)
 
 
-def shown(film: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (seconds, frame) at `FPS`."""
+def shown(film: np.ndarray) -> Frames:
+    """Yield (seconds, picture) at `FPS`."""
     for t, frame in enumerate(film):
-        yield t / FPS, frame
+        yield t / FPS, Picture(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), partial(np.copy, frame))

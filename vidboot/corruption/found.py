@@ -1,6 +1,6 @@
 """What a detector says it found, in pixels of the frames it was shown."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,19 @@ import numpy as np
 from vidboot.boxes import Box
 from vidboot.masks import Kind
 
-Frames = Iterator[tuple[float, np.ndarray]]
-"""Yields (seconds, frame uint8 RGB [H, W, 3]) in the order of time, all frames of one size."""
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame: grey for those that follow it, in colours, which cost five times as much, for the few that ask."""
+
+    grey: np.ndarray
+    """uint8 [H, W]."""
+    colours: Callable[[], np.ndarray]
+    """Returns uint8 RGB [H, W, 3]."""
+
+
+Frames = Iterator[tuple[float, Picture]]
+"""Yields (seconds, picture) in the order of time, all pictures of one size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +39,8 @@ class Found:
 
 
 def watch(frames: Frames, *watchers: object) -> Frames:
-    """Pass frames on, showing each to every watcher (called with seconds, frame): one decode feeds all."""
-    for seconds, frame in frames:
+    """Pass frames on, showing each to every watcher (called with seconds, picture): one decode feeds all."""
+    for seconds, picture in frames:
         for watcher in watchers:
-            watcher(seconds, frame)  # type: ignore[operator]
-        yield seconds, frame
+            watcher(seconds, picture)  # type: ignore[operator]
+        yield seconds, picture

@@ -86,8 +86,8 @@ class Line:
         self.row = row
         self.first = self.last = seconds
         self.score = score
-        self.looks = 1
-        self.moving_looks = 0
+        self.samples = 1
+        self.moving_samples = 0
         self.cuts_survived = 0
         self.missed = 0
         self.appeared: bool | None = None  # at once, out of a picture that went on; None: with a cut or the video

@@ -28,6 +28,18 @@ class MovingLine:
         self.missed = 0
         self.background_moves_along: list[bool] = []
 
+    def watch_background(self, past: Past, thresholds: MovingThresholds) -> None:
+        """Add to the evidence whether the picture around moved like the line up to the last frame of ``past``."""
+        seconds, now, _ = past[-1]
+        last, x, y = self.places[-1]
+        earlier = [place for place in self.places if place[0] <= seconds - thresholds.back_seconds]
+        if last != seconds or not earlier:
+            return
+        at, x_then, y_then = max(earlier)
+        then = next((grey for s, grey, _ in past if s == at), None)
+        if then is not None and max(abs(x - x_then), abs(y - y_then)) >= 2:
+            self.background_moves_along.append(_background_moves(self.outline, now, then, x_then - x, y_then - y))
+
     def follow(self, seconds: float, grey: np.ndarray, *, match: float) -> bool:
         """Look for the line in the next frame, near where its speed leads; False if it is not there."""
         last, x, y = self.places[-1]
@@ -68,7 +80,7 @@ class MovingLine:
         along, across = max(abs(vx), abs(vy)), min(abs(vx), abs(vy))
         steady = off <= thresholds.most_uneven_px and across <= 0.08 * along
         votes = self.background_moves_along
-        if not steady or not votes or np.mean(votes) > 0.3 or along * (last - first) < thresholds.least_travel_px:
+        if not steady or not votes or np.mean(votes) > 0.5 or along * (last - first) < thresholds.least_travel_px:
             return []
         return [self._chunk(part, size, margin) for part in self._chunks(thresholds.chunk_seconds)]
 
@@ -98,7 +110,7 @@ def begin_moving(template: Template, seconds: float, past: Past, thresholds: Mov
     if best < thresholds.match or max(abs(dx), abs(dy)) < 2:
         return None
     line = MovingLine(template, seconds, (-dx / (seconds - then), -dy / (seconds - then)))
-    line.background_moves_along.append(_background_moves(template, past[-1][1], grey, dx, dy))
+    line.background_moves_along.append(_background_moves(line.outline, past[-1][1], grey, dx, dy))
     back = MovingLine(template, seconds, line.velocity)
     for s, frame, _ in reversed(past):
         if s < seconds and not back.follow(s, frame, match=thresholds.match) and back.missed > 2:
@@ -107,18 +119,24 @@ def begin_moving(template: Template, seconds: float, past: Past, thresholds: Mov
     return line
 
 
-def _background_moves(template: Template, now: np.ndarray, then: np.ndarray, dx: int, dy: int) -> bool:
-    """Whether the picture above and below moved like the line: in place of the two, which explains it better."""
-    x0, y0, x1, y1 = template.box
+def _background_moves(outline: Box, now: np.ndarray, then: np.ndarray, dx: int, dy: int) -> bool:
+    """Whether the picture above and below moved like the line, rather than not at all, half as far or farther."""
+    moved, *otherwise = (
+        _change_around(outline, now, then, round(share * dx), round(share * dy)) for share in (1.0, 0.0, 0.5, 1.5)
+    )
+    return moved < min(otherwise)
+
+
+def _change_around(outline: Box, now: np.ndarray, then: np.ndarray, dx: int, dy: int) -> float:
+    """How much the picture above and below changed, levels, if it lay (dx, dy) farther then; 0 if there is none."""
+    x0, y0, x1, y1 = (round(v) for v in outline)
     height, width = now.shape
     by = max(6, y1 - y0)
-    moved = still = 0.0
+    changes = []
     for top, bottom in ((y0 - 2 - by, y0 - 2), (y1 + 2, y1 + 2 + by)):
         top, bottom = max(0, top, -dy), min(height, bottom, height - dy)
         left, right = max(0, x0, -dx), min(width, x1, width - dx)
-        if bottom - top < 4 or right - left < 8:
-            continue
-        here = now[top:bottom, left:right].astype(np.int16)
-        moved += float(np.abs(here - then[top + dy : bottom + dy, left + dx : right + dx]).mean())
-        still += float(np.abs(here - then[top:bottom, left:right]).mean())
-    return moved < still
+        if bottom - top >= 4 and right - left >= 8:
+            here = now[top:bottom, left:right].astype(np.int16)
+            changes.append(np.abs(here - then[top + dy : bottom + dy, left + dx : right + dx]).mean())
+    return float(np.mean(changes)) if changes else 0.0

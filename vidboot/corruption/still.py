@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from vidboot.corruption.found import Found
+from vidboot.corruption.found import Found, Picture
 from vidboot.corruption.thresholds import StillThresholds
 
 GRID = (160, 90)
@@ -18,8 +18,8 @@ class Changes:
         self.change: list[float] = []
         self._last: np.ndarray | None = None
 
-    def __call__(self, seconds: float, frame: np.ndarray) -> None:
-        small = cv2.cvtColor(cv2.resize(frame, GRID, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    def __call__(self, seconds: float, picture: Picture) -> None:
+        small = cv2.resize(picture.grey, GRID, interpolation=cv2.INTER_AREA)
         if self._last is None:
             self.change.append(np.inf)
         else:

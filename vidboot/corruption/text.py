@@ -14,7 +14,7 @@ import numpy as np
 
 from vidboot.boxes import Box, grow, intersection, iou
 from vidboot.boxes import area as area_of
-from vidboot.corruption.found import Found, Frames
+from vidboot.corruption.found import Found, Frames, Picture
 from vidboot.corruption.line import IntBox, Line, Template
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.row import Row
@@ -39,8 +39,8 @@ def find_text(frames: Frames, detector: TextDetector, *, thresholds: TextThresho
         Events of kind subtitle; a score below .5 says that it may be text in the scene.
     """
     tracker = _Tracker(detector, thresholds)
-    for seconds, frame in frames:
-        tracker.see(seconds, frame)
+    for seconds, picture in frames:
+        tracker.see(seconds, picture)
     return tracker.finish()
 
 
@@ -52,12 +52,14 @@ class _Tracker:
         self.ended: list[Line] = []
         self.moving: list[MovingLine] = []
         self.arrived: list[MovingLine] = []
-        self.next_look = -np.inf
+        self.next_look = self.next_sample = -np.inf
+        self.looks = 0
+        self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
         self.size = (0, 0)
         self._thumbnail: np.ndarray | None = None
 
-    def see(self, seconds: float, frame: np.ndarray) -> None:
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    def see(self, seconds: float, picture: Picture) -> None:
+        grey = picture.grey
         self.size = grey.shape[1], grey.shape[0]
         cut = self._cut(grey)
         self.past.append((seconds, grey, cut))
@@ -69,9 +71,13 @@ class _Tracker:
             if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
                 self.moving.remove(way)
                 self.arrived.append(way)
-        if seconds >= self.next_look or cut:
-            self.next_look = seconds + 1 / self.thresholds.samples_per_second - 1e-3
-            self._look(seconds, frame, grey)
+        if seconds >= self.next_sample or cut:
+            self.next_sample = seconds + 1 / self.thresholds.samples_per_second - 1e-3
+            self._sample(grey)
+        self.unseen = None if seconds >= self.next_look or cut else (seconds, picture)
+        if self.unseen is None:
+            self.next_look = seconds + 1 / self.thresholds.looks_per_second - 1e-3
+            self._look(seconds, picture)
 
     def _cut(self, grey: np.ndarray) -> bool:
         thumbnail = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(np.int16)
@@ -92,37 +98,50 @@ class _Tracker:
         if line.missed > MISSES:
             self.live.remove(line)
             self.ended.append(line)
+            if line.seconds >= self.thresholds.shortest_seconds:
+                self.next_look = seconds  # the next line of a dialogue comes as this one goes
 
     def _beside(self, line: Line, grey: np.ndarray) -> bool:
         match, x, y = line.template.shifted(grey, 8)
         return match > 0.7 and (x, y) != (0, 0)
 
-    def _look(self, seconds: float, frame: np.ndarray, grey: np.ndarray) -> None:
-        boxes, scores = self._detect(frame)
+    def _sample(self, grey: np.ndarray) -> None:
+        """See how the picture around each line moves, and learn how the lines look."""
         for line in self.live:
-            line.looks += 1
+            line.samples += 1
             around = line.surroundings(grey)
             if line.around is not None and np.abs(around - line.around).mean() > self.thresholds.moving_levels:
-                line.moving_looks += 1
+                line.moving_samples += 1
             line.around = around
             if line.missed == 0:
                 line.template.learn(grey)
-                if line.looks == 3:
+                if line.samples == 3:
                     self._look_back(line)
+        for way in self.moving:
+            way.watch_background(self.past, self.thresholds.moving)
+
+    def _look(self, seconds: float, picture: Picture) -> None:
+        """Find lines that are not followed yet."""
+        boxes, scores = self._detect(picture.colours())
         for box, score in zip(boxes, scores, strict=True):
             known = [line for line in self.live if intersection(line.outline, box) > 0.3 * area_of(box)]
             covered = sum(intersection(line.outline, box) for line in known) / max(area_of(box), 1e-6)
             if covered < 0.6 and not self._under_way(box):
-                self._begin(seconds, grey, box, score)
+                self._begin(seconds, picture.grey, box, score)
             for line in known:
                 if covered >= 0.6 and iou(line.outline, box) > 0.3:
                     line.boxes.append(box)
 
     def _detect(self, frame: np.ndarray) -> tuple[list[Box], list[float]]:
-        """Boxes at every side, the finer ones first; a coarse one only where the finer ones leave something out."""
+        """Boxes at every side, the finer ones first; a coarse one only where the finer ones leave something out.
+
+        Every second look is at the finest side alone: letters that it is too fine for are large, and seldom short.
+        """
+        self.looks += 1
         kept: list[Box] = []
         scores: list[float] = []
-        for side in sorted(self.thresholds.sides, reverse=True):
+        finest_first = sorted(self.thresholds.sides, reverse=True)
+        for side in finest_first if self.looks % 2 else finest_first[:1]:
             found, sure = self.detector(frame, side)
             new = [
                 (tuple(map(float, box)), float(score))
@@ -171,6 +190,8 @@ class _Tracker:
                 return
 
     def finish(self) -> list[Found]:
+        if self.unseen is not None:
+            self._look(*self.unseen)
         lines = sorted(self.ended + self.live, key=lambda line: (line.first, line.outline))
         scored = [(line, score) for line in lines if (score := _score(line, self.thresholds)) is not None]
         sure = [line for line, score in scored if score >= SURE]
@@ -201,14 +222,14 @@ def _score(line: Line, thresholds: TextThresholds) -> float | None:
         return 0.95
     if line.seconds < thresholds.shortest_seconds or line.travels:
         return None
-    if line.looks >= 3 and line.moving_looks >= 0.5 * (line.looks - 1):
+    if line.samples >= 3 and line.moving_samples >= 0.5 * (line.samples - 1):
         return 0.9
     at_once = (line.appeared is True) + (line.vanished is True)
     if at_once == 2:
         return 0.85
     if at_once == 1:
         return 0.7
-    return 0.55 if line.moving_looks >= 0.25 * line.looks else 0.3
+    return 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
 
 
 def _among(line: Line, score: float, sure: Sequence[Line]) -> float:

@@ -113,8 +113,10 @@ class MovingThresholds(_Frozen):
 class TextThresholds(_Frozen):
     """Overlaid text: lines that appear, stay where they are while the picture moves, and go."""
 
+    looks_per_second: float = 2.0
+    """How often the detector looks: it costs as much as all else together, and few lines last less than a second."""
     samples_per_second: float = 3.0
-    """How often the detector looks."""
+    """How often lines are compared with what is around them."""
     sides: tuple[int, ...] = (192, 352)
     """Short sides at which it looks, pixels."""
     match: float = 0.6
@@ -128,7 +130,7 @@ class TextThresholds(_Frozen):
     shortest_seconds: float = 0.3
     """Shorter lines are scene text that moves, unless they come and go at once."""
     moving_levels: float = 4.0
-    """The picture around a line moves if it changes by this much between two looks, levels."""
+    """The picture around a line moves if it changes by this much between two samples, levels."""
     abrupt_drop: float = 0.45
     """A line comes or goes at once if its correlation one frame outside is below this."""
     cut_levels: float = 18.0

@@ -14,9 +14,9 @@ from vidboot import masks
 from vidboot.boxes import Box
 from vidboot.data import workers
 from vidboot.data.decode import Resizer, Video
+from vidboot.data.frame_times import frame_times
 from vidboot.data.progress import Progress, silent
-from vidboot.data.records import FileRecord, read_files
-from vidboot.data.times import repair
+from vidboot.data.records import FileRecord, read_files, read_shots
 from vidboot.decisions import FOUND, extent
 from vidboot.masks import TIME_TOLERANCE_SECONDS, Event, Mask
 from vidboot.report.media import data_url, image_url
@@ -71,6 +71,7 @@ def cards(
     """
     root = videos.parent if videos.is_file() else videos
     records = {file.sha256: file for file in reversed(read_files(work)) if file.status == "usable"}
+    pts_seconds = frame_times(records.values(), read_shots(work))
     tasks, mask_of = [], {}
     for sha256, file in sorted(records.items(), key=lambda item: item[1].path):
         path = work / "masks" / f"{sha256}.json"
@@ -78,7 +79,8 @@ def cards(
             mask_of[sha256] = masks.load(path, sha256=sha256)
             if mask_of[sha256].events:
                 limit_seconds = LEAST_LIMIT_SECONDS + LIMIT_SECONDS_PER_FRAME * file.frames
-                tasks.append(workers.Task("vidboot.report.strips:stills_of", (str(root), file, path), limit_seconds))
+                told = (str(root), file, path, pts_seconds[sha256])
+                tasks.append(workers.Task("vidboot.report.strips:stills_of", told, limit_seconds))
     made: list[Card] = []
     unread: dict[str, str] = {}
     for done, outcome in enumerate(workers.run(tasks, worker_count), start=1):
@@ -108,16 +110,15 @@ def _card(file: FileRecord, mask: Mask, event: Event, stills: Sequence[Still]) -
     return Card(file.path, file.sha256, mask.width, mask.height, event, seen, area, stills, outline)
 
 
-def stills_of(root: str, file: FileRecord, mask_path: Path) -> Iterator[dict[str, list[Still]] | str]:
+def stills_of(
+    root: str, file: FileRecord, mask_path: Path, pts_seconds: np.ndarray
+) -> Iterator[dict[str, list[Still]] | str]:
     """Yield the stills of each event of one video, by its id, or why there are none; a task for a worker."""
     mask = masks.load(mask_path)
-    events = _asked(mask)
+    wanted = {event.id: chosen_frames(event, pts_seconds) for event in _asked(mask)}
+    indices = {i for chosen in wanted.values() for i in chosen if i is not None}
     try:
-        pts_seconds = _times(Path(root, file.path))
-        wanted = {event.id: chosen_frames(event, pts_seconds) for event in events}
-        urls = _pictures(
-            Path(root, file.path), mask, {i for chosen in wanted.values() for i in chosen if i is not None}
-        )
+        urls = _pictures(Path(root, file.path), mask, indices)
     except (av.error.FFmpegError, OSError, LookupError, UnicodeDecodeError) as error:
         yield f"{type(error).__name__}: {error}"
         return
@@ -146,19 +147,11 @@ def chosen_frames(event: Event, pts_seconds: np.ndarray) -> list[int | None]:
     return [before, first, (first + last) // 2, last, after]
 
 
-def _times(path: Path) -> np.ndarray:
-    """Time of every frame, repaired as the scan does, so that events begin and end on the frames they were found on."""
-    with Video(path) as video:
-        raw = [np.nan if decoded.pts_seconds is None else decoded.pts_seconds for decoded in video.frames()]
-        if not raw:
-            raise LookupError("no frame can be decoded")
-        return repair(np.array(raw, np.float64), video.average_fps).round(6)
-
-
 def _pictures(path: Path, mask: Mask, wanted: set[int]) -> dict[int, str]:
     """Decode the wanted frames and shrink them; one of another size than the mask's has no picture."""
     urls: dict[int, str] = {}
     shrink: Resizer | None = None
+    decoded = None
     with Video(path) as video:
         for decoded in video.frames():
             if decoded.index > max(wanted):
@@ -170,6 +163,8 @@ def _pictures(path: Path, mask: Mask, wanted: set[int]) -> dict[int, str]:
                 scale = min(1.0, STILL_SIDE / max(geometry.size)) / geometry.stretch
                 shrink = Resizer(*(max(1, round(side * scale)) for side in (mask.height, mask.width)))
             urls[decoded.index] = _still_url(shrink(decoded.picture, geometry))
+    if decoded is None:
+        raise LookupError("no frame can be decoded")
     return urls
 
 
