@@ -11,6 +11,7 @@ from vidboot import arithmetic, fit, scan, train
 from vidboot import config as configs
 from vidboot.data.encode import save_tiny
 from vidboot.nets.factorized import FactorizedNet, NetConfig
+from vidboot.optim import OptimConfig, Optimizer
 from vidboot.synthetic import FolderSizes, write_folder
 
 SIZES = FolderSizes(
@@ -34,6 +35,21 @@ def test_a_pass_through_a_net_is_counted_exactly(kind: Any, frames: int, pixels:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(torch.randn(1, frames, 3, 8, 16), torch.ones(1), pts_seconds=torch.arange(frames)[None] / 8)
     assert arithmetic.forward(config, frames=frames, height=8, width=16) == counter.get_total_flops()
+
+
+def test_a_step_of_training_is_counted_exactly() -> None:
+    net = FactorizedNet(config := NetConfig(blocks=("space", "time"), width=32, heads=2, patch=4))
+    for p in net.parameters():  # zeros stop gradients, but not here the products that make them
+        torch.nn.init.normal_(p)
+    clip, model = torch.randn(1, 6, 3, 8, 16), torch.nn.ModuleDict({"net": net})
+    with FlopCounterMode(display=False) as counter:
+        net(clip, torch.ones(1), pts_seconds=torch.arange(6)[None] / 8).square().sum().backward()
+    once = arithmetic.forward_and_backward(config, frames=6, height=8, width=16)
+    assert once == counter.get_total_flops()
+    optimizer = Optimizer(model, OptimConfig())
+    with FlopCounterMode(display=False) as counter:
+        optimizer.step(0, 1)
+    assert arithmetic.update(config) == counter.get_total_flops()
 
 
 @pytest.mark.parametrize("settings", [(), ("low_res.train.steps=0", "clip.train.steps=0", "direct.steps=9")])

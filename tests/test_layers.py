@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("vidboot_kernels", "boxes"),
     ("errors", "noise", "views", "masks"),
-    ("denoiser", "decisions", "fill", "terminal"),
+    ("denoiser", "decisions", "fill", "muon", "terminal"),
     ("composition", "losses", "metrics", "meter"),
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import torch
+
 from vidboot.build import GATE_KNOTS, Parts, gate_stage, low_res_stage
 from vidboot.composition import Plan, tapered
 from vidboot.config import Config
@@ -16,13 +18,11 @@ from vidboot.data.clips import Pool
 from vidboot.data.mixture import Mixture
 from vidboot.data.progress import silent
 from vidboot.fit import StageConfig
+from vidboot.muon import POLYNOMIALS, blocks_of
 from vidboot.nets.factorized import PLACE_OCTAVES, SIGMA_FEATURES, NetConfig
 from vidboot.run import Run
 from vidboot.train import CROSS_FIT_DRAWS
 from vidboot.training_data import Folder, TrainingData
-
-BACKWARD = 2
-"""Products of a backward pass per product forward: for the weights, and for what went in."""
 
 
 def forward(net: NetConfig, *, frames: int, height: int, width: int, channels_in: int = 3) -> int:
@@ -37,21 +37,32 @@ def forward(net: NetConfig, *, frames: int, height: int, width: int, channels_in
     return 2 * (frames * N * per_token + per_clip + 4 * PLACE_OCTAVES * D * N)
 
 
-def update(net: NetConfig, config: StageConfig) -> int:
-    """FLOPs of one step of Muon: the orthogonalisation of each block's matrices [m, n], m = width (Jordan et al. 2024).
+def forward_and_backward(net: NetConfig, *, frames: int, height: int, width: int, channels_in: int = 3) -> int:
+    """FLOPs of one clip in training: each product comes twice more, for its weights and for what went in.
 
-    One Newton-Schulz iteration takes X Xᵀ, its square, and their product with X.
+    The embeddings of pixels, noise level and places once only: nobody asks for the gradient of what goes into the net.
     """
-    columns = (3 + 1 + 2 * net.expand) * net.width  # n of all matrices of a block
-    iteration = 2 * (2 * net.width**2 * columns + 4 * net.width**3)
-    return len(net.blocks) * config.optim.newton_schulz_steps * iteration
+    D, pixels, N = net.width, net.patch**2, height * width // net.patch**2
+    first = frames * N * (channels_in + 1) * pixels * D + 2 * SIGMA_FEATURES * D + 4 * PLACE_OCTAVES * D * N
+    every = forward(net, frames=frames, height=height, width=width, channels_in=channels_in)
+    return 3 * every - 2 * first
+
+
+def update(net: NetConfig) -> int:
+    """FLOPs of one step of Muon: the orthogonalisation of each block's matrices [m, n], m = width, in its own blocks.
+
+    One iteration takes X Xᵀ, its square, and their product with X.
+    """
+    blocks = blocks_of(torch.empty(net.width, (3 + 1 + 2 * net.expand) * net.width, device="meta"))
+    count, rows, columns = blocks.shape
+    return len(net.blocks) * len(POLYNOMIALS) * count * 2 * (2 * rows**2 * columns + rows**3)
 
 
 def full_step(config: Config, frames: int) -> int:
     """FLOPs of one step of the net that is trained on full videos alone."""
     video, net, stage = config.video, config.clip.net, config.direct
-    clip = forward(net, frames=frames, height=video.height, width=video.width)
-    return stage.batch * (1 + BACKWARD) * clip + update(net, stage)
+    clip = forward_and_backward(net, frames=frames, height=video.height, width=video.width)
+    return stage.batch * clip + update(net)
 
 
 def of_run(run: Run, folder: Folder) -> int:
@@ -83,19 +94,21 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
         counted[gate_stage(0)] = config.gate.steps * config.gate.batch * composed
     if run.done("residual"):
         stage, net = config.residual.train, config.clip.net
-        R = forward(net, frames=frames, height=sharp[0], width=sharp[1], channels_in=6)
-        training = stage.steps * (stage.batch * (composed + (1 + BACKWARD) * R) + update(net, stage))
+        shape = {"frames": frames, "height": sharp[0], "width": sharp[1], "channels_in": 6}
+        training = stage.steps * (stage.batch * (composed + forward_and_backward(net, **shape)) + update(net))
         folds = 2 if len({entry.sha256 for entry in data.full}) > 1 else 0
         seen = CROSS_FIT_DRAWS * GATE_KNOTS * len(data.full) if folds else 0
-        counted["residual"] = (1 + folds) * training + seen * (composed + R)
+        counted["residual"] = (1 + folds) * training + seen * (composed + forward(net, **shape))
     return counted
 
 
 def _view(name: str, stage: StageConfig, net: NetConfig, pool: Pool | Mixture, size: tuple[int, int], seed: int) -> int:
     """FLOPs of a view's net: each of its batches has a length of its own."""
     shapes = Counter(pool.shape(stage.batch, seed=seed, stage=name, step=step) for step in range(stage.steps))
-    clips = sum(n * B * forward(net, frames=T, height=size[0], width=size[1]) for (B, T), n in shapes.items())
-    return (1 + BACKWARD) * clips + stage.steps * update(net, stage)
+    clips = sum(
+        n * B * forward_and_backward(net, frames=T, height=size[0], width=size[1]) for (B, T), n in shapes.items()
+    )
+    return clips + stage.steps * update(net)
 
 
 def _composition(config: Config, plan: Plan, frames: int, top: int) -> int:

@@ -9,6 +9,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from vidboot.muon import Muon
+
 
 class OptimConfig(BaseModel):
     """Learning rates and their course."""
@@ -21,8 +23,6 @@ class OptimConfig(BaseModel):
     """Peak rate of everything else."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Of the matrices."""
-    newton_schulz_steps: int = Field(default=5, ge=1)
-    """Iterations by which Muon orthogonalises an update."""
     warmup: int = Field(default=30, ge=0)
     """Steps of linear rise."""
     decay: float = Field(default=0.5, ge=0, le=1)
@@ -48,12 +48,7 @@ class Optimizer:
         rest = [(name, p) for name, p in named if name not in chosen]
         self._parts: list[tuple[torch.optim.Optimizer, list[tuple[str, nn.Parameter]], float]] = []
         if matrices:
-            muon = torch.optim.Muon(
-                [p for _, p in matrices],
-                weight_decay=config.weight_decay,
-                ns_steps=config.newton_schulz_steps,
-                adjust_lr_fn="match_rms_adamw",
-            )
+            muon = Muon([p for _, p in matrices], weight_decay=config.weight_decay)
             self._parts.append((muon, matrices, config.lr_muon))
         adamw = torch.optim.AdamW([p for _, p in rest], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
         self._parts.append((adamw, rest, config.lr_adamw))
