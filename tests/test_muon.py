@@ -1,10 +1,10 @@
-"""Muon orthogonalises in blocks, steps as long as AdamW, and finds what a step of steepest descent would."""
+"""Muon orthogonalises, and its steps are as long as its rate says."""
 
 import pytest
 import torch
 from torch import nn
 
-from vidboot.muon import RMS, Muon, blocks_of, orthogonalised
+from vidboot.muon import RMS, Muon, orthogonalised
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(64, 128), (16, 16), (3, 40)])
@@ -28,18 +28,6 @@ def test_bfloat16_is_exact_enough() -> None:
     assert values.max() < 1.25
 
 
-@pytest.mark.parametrize(
-    ("shape", "blocks"),
-    [((12, 4), (6, 2, 4)), ((4, 12), (6, 2, 4)), ((4, 4), (2, 2, 4)), ((7, 4), (1, 4, 7)), ((4, 7), (1, 4, 7))],
-)
-def test_blocks_are_views_of_every_entry_once(shape: tuple[int, int], blocks: tuple[int, int, int]) -> None:
-    matrix = torch.zeros(shape)
-    view = blocks_of(matrix)
-    assert view.shape == blocks
-    view += 1
-    assert (matrix == 1).all()
-
-
 @pytest.mark.parametrize("shape", [(96, 32), (32, 128), (32, 32)])
 def test_an_update_has_the_size_of_its_rate_whatever_the_gradient_and_the_shape(shape: tuple[int, int]) -> None:
     for size in (1e-6, 1.0, 1e6):
@@ -49,14 +37,17 @@ def test_an_update_has_the_size_of_its_rate_whatever_the_gradient_and_the_shape(
         assert p.detach().square().mean().sqrt() == pytest.approx(0.1 * RMS, rel=0.15)
 
 
-def test_a_block_is_not_changed_by_what_lies_in_others() -> None:
-    p, q = (nn.Parameter(torch.zeros(8, 4)) for _ in range(2))
-    p.grad = torch.randn(8, 4, generator=torch.Generator().manual_seed(3))
-    q.grad = torch.cat([p.grad[:2], 7 * torch.ones(6, 4)])
-    for one in (p, q):
-        Muon([one], lr=1.0).step()
-    torch.testing.assert_close(p[:2], q[:2])
-    assert not torch.allclose(p[2:], q[2:])
+def test_matrices_of_one_shape_and_their_transposes_are_updated_each_by_itself() -> None:
+    gradients = [torch.randn(8, 4, generator=torch.Generator().manual_seed(k)) for k in range(3)]
+    together = [nn.Parameter(torch.zeros_like(g)) for g in (gradients[0], gradients[1].mT, gradients[2])]
+    for p, gradient in zip(together, (gradients[0], gradients[1].mT, gradients[2]), strict=True):
+        p.grad = gradient
+    Muon(together, lr=1.0).step()
+    for p, gradient in zip((together[0], together[1].mT, together[2]), gradients, strict=True):
+        alone = nn.Parameter(torch.zeros(8, 4))
+        alone.grad = gradient
+        Muon([alone], lr=1.0).step()
+        torch.testing.assert_close(p.detach(), alone.detach())
 
 
 def test_a_first_step_without_momentum_goes_against_the_gradient_and_weights_decay() -> None:

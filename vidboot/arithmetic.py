@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import torch
-
 from vidboot.build import GATE_KNOTS, Parts, gate_stage, low_res_stage
 from vidboot.composition import Plan, tapered
 from vidboot.config import Config
@@ -18,7 +16,7 @@ from vidboot.data.clips import Pool
 from vidboot.data.mixture import Mixture
 from vidboot.data.progress import silent
 from vidboot.fit import StageConfig
-from vidboot.muon import POLYNOMIALS, blocks_of
+from vidboot.muon import POLYNOMIALS
 from vidboot.nets.factorized import PLACE_OCTAVES, SIGMA_FEATURES, NetConfig
 from vidboot.run import Run
 from vidboot.train import CROSS_FIT_DRAWS
@@ -49,13 +47,13 @@ def forward_and_backward(net: NetConfig, *, frames: int, height: int, width: int
 
 
 def update(net: NetConfig) -> int:
-    """FLOPs of one step of Muon: the orthogonalisation of each block's matrices [m, n], m = width, in its own blocks.
+    """FLOPs of one step of Muon: the orthogonalisation of each block's matrices [m, n], m = width.
 
     One iteration takes X Xᵀ, its square, and their product with X.
     """
-    blocks = blocks_of(torch.empty(net.width, (3 + 1 + 2 * net.expand) * net.width, device="meta"))
-    count, rows, columns = blocks.shape
-    return len(net.blocks) * len(POLYNOMIALS) * count * 2 * (2 * rows**2 * columns + rows**3)
+    columns = (3 + 1 + 2 * net.expand) * net.width  # n of the four matrices of a block
+    iteration = 2 * (2 * net.width**2 * columns + 4 * net.width**3)
+    return len(net.blocks) * len(POLYNOMIALS) * iteration
 
 
 def full_step(config: Config, frames: int) -> int:

@@ -1,9 +1,8 @@
-"""Muon: momentum whose matrices are orthogonalised, block by block, before they become updates.
+"""Muon: momentum whose matrices are orthogonalised before they become updates.
 
-After Jordan et al., "Muon: an optimizer for hidden layers"; orthogonalised by the polynomials of the Polar Express
-(arXiv 2505.16932), which need four products where a fixed one needs five, and over blocks of each matrix as in MuonBP
-(arXiv 2510.16981), which saves half of the arithmetic. Beside attention over short sequences a step of whole matrices
-takes as long as forward and backward.
+After Jordan et al., "Muon: an optimizer for hidden layers"; orthogonalised by four polynomials found as in the Polar
+Express (arXiv 2505.16932), which do what a fixed one needs five steps for. All matrices of one shape go through one
+batched product: beside attention over short sequences a step of Muon takes nearly as long as forward and backward.
 """
 
 from __future__ import annotations
@@ -58,28 +57,20 @@ class Muon(torch.optim.Optimizer):
                 if "momentum_buffer" not in self.state[p]:
                     self.state[p]["momentum_buffer"] = torch.zeros_like(p)
                 mean = self.state[p]["momentum_buffer"].lerp_(p.grad, 1 - momentum)
-                update = blocks_of(p.grad.lerp(mean, momentum))
-                alike[update.shape[1:]].append((p, update))
+                update = _lying(p.grad.lerp(mean, momentum))
+                alike[update.shape].append((p, update))
                 p.mul_(1 - lr * group["weight_decay"])
-            for shape, members in alike.items():  # all blocks of one shape in one product
-                counts = [len(update) for _, update in members]
-                updates = members[0][1].new_empty((sum(counts), *shape), dtype=torch.bfloat16)
-                for part, (_, update) in zip(updates.split(counts), members, strict=True):
-                    part.copy_(update)
-                for part, (p, _) in zip(orthogonalised(updates).split(counts), members, strict=True):
-                    blocks_of(p).add_(part, alpha=-lr * RMS * max(shape) ** 0.5)
+            for shape, members in alike.items():
+                updates = members[0][1].new_empty((len(members), *shape), dtype=torch.bfloat16)
+                for k, (_, update) in enumerate(members):
+                    updates[k].copy_(update)
+                for (p, _), update in zip(members, orthogonalised(updates), strict=True):
+                    _lying(p).add_(update, alpha=-lr * RMS * max(shape) ** 0.5)
 
 
-def blocks_of(matrix: Tensor) -> Tensor:
-    """Return a view of a matrix as its blocks, [n, rows, columns] with no more rows than columns.
-
-    The longer side is cut into blocks half as long as the shorter side, or left whole where they do not divide it.
-    """
-    tall = matrix if len(matrix) >= matrix.shape[1] else matrix.mT
-    rows = tall.shape[1] // 2
-    if rows == 0 or len(tall) % rows:
-        return tall.mT[None]
-    return tall.unflatten(0, (-1, rows))
+def _lying(matrix: Tensor) -> Tensor:
+    """The matrix, or its transpose, with no more rows than columns."""
+    return matrix if len(matrix) <= matrix.shape[1] else matrix.mT
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
