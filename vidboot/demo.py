@@ -38,10 +38,10 @@ class Sizes:
     folder: synthetic.FolderSizes = field(default_factory=synthetic.FolderSizes)
     frames: int = 256
     """Length of the video it ends with."""
-    samples: int = 24
+    samples: int = 20
     """Videos of the whole model that are measured at the training length: fewer tell little of motion and detail, as
     one species moves three times as much as the others."""
-    compared_samples: int = 8
+    compared_samples: int = 6
     """Videos of each other policy."""
     long_samples: int = 4
     """Videos per policy that are measured at ``frames``."""
