@@ -61,9 +61,7 @@ class Muon(torch.optim.Optimizer):
                 alike[update.shape].append((p, update))
                 p.mul_(1 - lr * group["weight_decay"])
             for shape, members in alike.items():
-                updates = members[0][1].new_empty((len(members), *shape), dtype=torch.bfloat16)
-                for k, (_, update) in enumerate(members):
-                    updates[k].copy_(update)
+                updates = torch.stack([update.bfloat16() for _, update in members])
                 for (p, _), update in zip(members, orthogonalised(updates), strict=True):
                     _lying(p).add_(update, alpha=-lr * RMS * max(shape) ** 0.5)
 

@@ -1,9 +1,11 @@
 """Overlaid text is found to the frame; text that belongs to the scene is left alone."""
 
+import cv2
 import numpy as np
 import pytest
 from scenes import FPS, burn, letters, panning, shown, texture
 
+from vidboot.corruption import moving
 from vidboot.corruption.found import Found
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
@@ -131,3 +133,23 @@ def test_the_detector_is_asked_twice_a_second_and_half_as_often_for_large_letter
     assert find_text(shown(film), never, thresholds=TextThresholds()) == []
     # At 10 frames a second, two looks a second are a look at every fifth frame.
     assert (asked.count(352), asked.count(192)) == (7, 4)
+
+
+@pytest.mark.parametrize(
+    ("frames", "lines", "last_seconds"),
+    [(58, [(52, 57)], 5.7), (60, [(5, 22), (23, 28)], 2.8)],
+    ids=["at the end of the video", "right after another"],
+)
+def test_a_line_between_two_looks_is_found(frames: int, lines: list[tuple[int, int]], last_seconds: float) -> None:
+    film = panning(frames, H, W)
+    for k, (first, last) in enumerate(lines):
+        burn(film, letters(14, 100, seed=9 + k), 70, 110, first, last)
+    events = find_text(shown(film), tophat_boxes, thresholds=TextThresholds(looks_per_second=1.0))
+    assert (lines[-1][0] / FPS, last_seconds) in {(one.first_seconds, one.last_seconds) for one in events}
+
+
+@pytest.mark.parametrize(("camera", "along"), [(10, True), (6, False), (0, False), (-10, False)])
+def test_a_picture_moves_along_with_a_line_only_if_it_goes_as_far(camera: int, along: bool) -> None:
+    wide = cv2.cvtColor(texture(60, 300, 5), cv2.COLOR_RGB2GRAY)
+    then, now = wide[:, 50:250], wide[:, 50 - camera : 250 - camera]
+    assert moving.background_moves((60.0, 24.0, 120.0, 36.0), now, then, -10, 0) == along

@@ -38,7 +38,7 @@ class MovingLine:
         at, x_then, y_then = max(earlier)
         then = next((grey for s, grey, _ in past if s == at), None)
         if then is not None and max(abs(x - x_then), abs(y - y_then)) >= 2:
-            self.background_moves_along.append(_background_moves(self.outline, now, then, x_then - x, y_then - y))
+            self.background_moves_along.append(background_moves(self.outline, now, then, x_then - x, y_then - y))
 
     def follow(self, seconds: float, grey: np.ndarray, *, match: float) -> bool:
         """Look for the line in the next frame, near where its speed leads; False if it is not there."""
@@ -110,7 +110,7 @@ def begin_moving(template: Template, seconds: float, past: Past, thresholds: Mov
     if best < thresholds.match or max(abs(dx), abs(dy)) < 2:
         return None
     line = MovingLine(template, seconds, (-dx / (seconds - then), -dy / (seconds - then)))
-    line.background_moves_along.append(_background_moves(line.outline, past[-1][1], grey, dx, dy))
+    line.background_moves_along.append(background_moves(line.outline, past[-1][1], grey, dx, dy))
     back = MovingLine(template, seconds, line.velocity)
     for s, frame, _ in reversed(past):
         if s < seconds and not back.follow(s, frame, match=thresholds.match) and back.missed > 2:
@@ -119,7 +119,7 @@ def begin_moving(template: Template, seconds: float, past: Past, thresholds: Mov
     return line
 
 
-def _background_moves(outline: Box, now: np.ndarray, then: np.ndarray, dx: int, dy: int) -> bool:
+def background_moves(outline: Box, now: np.ndarray, then: np.ndarray, dx: int, dy: int) -> bool:
     """Whether the picture above and below moved like the line, rather than not at all, half as far or farther."""
     moved, *otherwise = (
         _change_around(outline, now, then, round(share * dx), round(share * dy)) for share in (1.0, 0.0, 0.5, 1.5)
