@@ -190,6 +190,39 @@ def test_what_memory_fills_is_what_the_file_gets(run: Path, tmp_path: Path) -> N
     np.testing.assert_allclose(after, levels, atol=0.51)
 
 
+def test_a_restoration_broken_off_goes_on_where_it_was_to_the_same_pixels(run: Path, tmp_path: Path) -> None:
+    path, mask = clip(tmp_path, fps=16)  # two tiles, each in two interleaved parts of three sweeps
+    out, told = tmp_path / "out.mp4", list[tuple[int, int]]()
+
+    def restored(out: Path, seed: int, stop: int | None = None) -> None:
+        def progress(done: int, total: int, what: str) -> None:
+            told.append((done, total))
+            if done == stop:
+                raise KeyboardInterrupt
+
+        told.clear()
+        how = {"lossless": True, "steps": 3, "seed": seed, "progress": progress}
+        restore.restore(run, path, out, masks_folder=tmp_path / "masks", **how)
+
+    restored(tmp_path / "whole.mp4", seed=1)
+    assert told == [(done, 12) for done in range(1, 13)]
+    for seed in (2, 1):  # what is left of another seed is no beginning
+        with pytest.raises(KeyboardInterrupt):
+            restored(out, seed, stop=8)
+        assert told[0] == (1, 12)
+    assert (tmp_path / ".out.mp4.sampling").is_dir()
+    restored(out, seed=1)
+    assert told == [(done, 12) for done in range(7, 13)]
+    np.testing.assert_array_equal(decoded(out)[0], decoded(tmp_path / "whole.mp4")[0])
+    assert not (tmp_path / ".out.mp4.sampling").exists()
+    with pytest.raises(KeyboardInterrupt):
+        restored(out, seed=1, stop=8)
+    rejected = replace(mask, events=(mask.events[0].model_copy(update={"last_seconds": 1.0}),))
+    masks.save(tmp_path / "masks" / f"{mask.sha256}.json", rejected)
+    restored(out, seed=1)
+    assert told[0][0] == 1  # nor is what is left of another mask
+
+
 def test_masks_of_a_folder_are_found_for_a_clip_of_it(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vidboot.composition import Noisy, Stream, joined, tapered, whole, windowed
 from vidboot.denoiser import Denoise
-from vidboot.generate import Disk
+from vidboot.disk import Disk
 from vidboot.noise import Schedule, expand, normal_like_frames
 from vidboot.sampler import Memory, Store, heun, heun_stream
 from vidboot.views import LowRes

@@ -220,7 +220,7 @@ def restore(
     work: Work = None,
     as_json: Json = False,
 ) -> None:
-    """Fill what a clip's masks hide, at the model's size; only the fill is enlarged. All other pixels stay."""
+    """Fill what a clip's masks hide, at the model's size; all other pixels stay. Broken off, the same call goes on."""
     from vidboot.data.progress import on_stderr
 
     with told(), on_stderr("restore") as progress:

@@ -1,19 +1,19 @@
 """Fill what the masks of a clip hide, with what the model makes of the rest of the clip.
 
 Only stretches of frames with something hidden are sampled, one after the other: memory does not grow with the length.
+Their fills wait on disk until the clip is written, so that a restoration that was broken off goes on where it was.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vidboot import masks
 from vidboot.build import Model, Policy
@@ -21,8 +21,8 @@ from vidboot.data.encode import VideoWriter, check_writable
 from vidboot.data.progress import Progress, silent
 from vidboot.data.sound import add_sound
 from vidboot.data.survey import Survey, pictures, survey
+from vidboot.disk import Disk, Unfinished
 from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
-from vidboot.generate import Disk
 from vidboot.inpaint import STEPS, Filler, schedule, settle
 from vidboot.masks import Mask
 from vidboot.run import Run
@@ -39,6 +39,8 @@ class _Hole:
 
     span: Span
     tile: Box
+    frames: range
+    """Of the stretch, evenly spaced at the model's rate."""
 
 
 def restore(
@@ -56,13 +58,16 @@ def restore(
 ) -> dict[str, Any]:
     """Write a clip whose masked regions are filled; all its other pixels are those of the clip.
 
+    Broken off, the same call goes on; fills that were done are kept.
+
     A clip of another size than the model's is brought to the model's size, filled there, and only the fill is enlarged;
     its soft edge lies within the mask. A clip of a higher frame rate is filled in as many interleaved parts.
 
     Args:
         run_path: a trained run.
         video: the clip.
-        out: the mp4 file to write, with the clip's sound where mp4 can hold it.
+        out: the mp4 file to write, with the clip's sound where mp4 can hold it; its folder also holds the fills
+            meanwhile, 12 bytes a pixel of the model's size.
         masks_folder: with the clip's mask, SHA256.json.
         lossless: store the very pixels (H.264 in RGB, which not every player shows).
         seed: the same seed gives the same fill.
@@ -75,7 +80,8 @@ def restore(
         What ``vidboot restore --json`` prints.
 
     Raises:
-        ValueError: the clip or its mask cannot be read, the run is not trained, or ``out`` cannot be written.
+        ValueError: the clip or its mask cannot be read, the run is not trained, ``out`` cannot be written, or
+            another process makes it.
     """
     if samples < 1:
         raise ValueError(f"{samples = } must be at least 1")
@@ -83,7 +89,8 @@ def restore(
     check_writable(out)
     if out.exists() and out.samefile(video):
         raise ValueError(f"{out} is the clip itself, which is never written to")
-    filler = Filler(Model(Run(run_path)), policy, sigmas, seed, samples)
+    run = Run(run_path)
+    filler = Filler(Model(run), policy, sigmas, seed, samples)
     filler.model.stream(policy, filler.length(2))  # a run that is not trained is known before the clip is read
     clip = survey(video)
     mask = _mask_of(clip, masks_folder)
@@ -91,18 +98,21 @@ def restore(
     stride = max(1, round(clip.fps / config.fps))
     boxes = tiles(clip.width, clip.height, config.width, config.height)
     hidden = masks.visible(mask, clip.pts_seconds, (0, 0, clip.width, clip.height), 1, 1)[:, 0, 0] == 0
-    holes = _holes(clip, mask, spans(hidden, clip.cuts, around=config.frames * stride), boxes)
-    total, done = filler.sweeps * stride * len(holes), 0
+    stretches = spans(hidden, clip.cuts, around=config.frames * stride)
+    holes = [hole for span in stretches for hole in _holes(clip, mask, span, boxes, stride)]
+    identity = {"weights": run.trained(), "clip": clip.sha256, "mask": mask.digest()}
+    identity |= {"sigmas": sigmas.tolist(), "seed": seed, "samples": samples, "policy": policy}
+    with Unfinished.beside(out, identity, does="restores") as unfinished:
+        swept = filler.sweeps * unfinished.done
 
-    def on_sweep() -> None:
-        nonlocal done
-        done += 1
-        progress(done, total, "sweeps over what is hidden")
+        def on_sweep() -> None:
+            nonlocal swept
+            swept += 1
+            progress(swept, filler.sweeps * len(holes), "sweeps over what is hidden")
 
-    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f".{out.name}.") as folder:
-        restorer = _Restorer(filler, clip, mask, stride, Path(folder), on_sweep)
+        restorer = _Restorer(filler, clip, mask, unfinished, on_sweep)
         _write(out, clip, restorer.frames(holes), lossless=lossless)
-    sound = add_sound(out, video, start_seconds=float(clip.pts_seconds[0]))
+        sound = add_sound(out, video, start_seconds=float(clip.pts_seconds[0]))
     return {
         "video": str(out),
         "frames": len(clip.pts_seconds),
@@ -118,14 +128,13 @@ def restore(
     }
 
 
-def _holes(clip: Survey, mask: Mask, stretches: Sequence[Span], boxes: Sequence[Box]) -> list[_Hole]:
-    """The parts of the frame, stretch by stretch, in which anything is hidden."""
-    return [
-        _Hole(span, box)
-        for span in stretches
-        for box in boxes
-        if not masks.visible(mask, clip.pts_seconds[slice(*span)], box, 1, 1).all()
-    ]
+def _holes(clip: Survey, mask: Mask, span: Span, boxes: Sequence[Box], stride: int) -> Iterator[_Hole]:
+    """Yield the parts of a stretch to fill, interleaved ones where the clip's rate is higher than the model's."""
+    phases = min(stride, span.stop - span.first)
+    for box in boxes:
+        if not masks.visible(mask, clip.pts_seconds[slice(*span)], box, 1, 1).all():
+            for first in range(span.first, span.first + phases):
+                yield _Hole(span, box, range(first, span.stop, phases))
 
 
 def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, lossless: bool) -> None:
@@ -160,65 +169,65 @@ class _Restorer:
     """Two passes over the clip side by side: one reads what is known of a stretch, the other pastes its fills."""
 
     def __init__(
-        self, filler: Filler, clip: Survey, mask: Mask, stride: int, folder: Path, on_sweep: Callable[[], None]
+        self, filler: Filler, clip: Survey, mask: Mask, unfinished: Unfinished, on_sweep: Callable[[], None]
     ) -> None:
-        self.filler, self.clip, self.mask, self.stride = filler, clip, mask, stride
-        self.folder, self.on_sweep = folder, on_sweep
+        self.filler, self.clip, self.mask = filler, clip, mask
+        self.unfinished, self.on_sweep = unfinished, on_sweep
 
     @torch.no_grad()
     def frames(self, holes: Sequence[_Hole]) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the restored clip, a few frames at a time, each part with the number of its first frame."""
         ahead, behind = enumerate(pictures(self.clip)), pictures(self.clip)
+        missing = set(holes[self.unfinished.done :])
         at = 0
-        for span in sorted({hole.span for hole in holes}):
+        for span, within in groupby(holes, key=lambda hole: hole.span):
             yield from self._pasted(behind, Span(at, span.first), {})
-            fills = self._fills(ahead, span, [hole.tile for hole in holes if hole.span == span])
+            fills = self._fills(ahead, span, list(within), missing)
             yield from self._pasted(behind, span, fills)
             for fill in fills.values():
                 fill.close()
             at = span.stop
         yield from self._pasted(behind, Span(at, len(self.clip.pts_seconds)), {})
 
-    def _disk(self, name: str, frames: int, channels: int) -> Disk:
-        video = self.filler.model.config.video
-        return Disk(self.folder / name, frames, (channels, video.height, video.width), self.filler.model.device)
+    def _disk(self, name: str, frames: int, channels: int, *, keep: bool = False) -> Disk:
+        model = self.filler.model
+        shape = channels, model.config.video.height, model.config.video.width
+        return Disk(self.unfinished.folder / name, frames, shape, model.device, keep=keep)
 
-    def _fills(self, ahead: Iterator[tuple[int, np.ndarray]], span: Span, boxes: Sequence[Box]) -> dict[Box, Disk]:
-        """Sample each tile of a stretch, in as many interleaved parts as the clip's rate asks for."""
-        phases = min(self.stride, span.stop - span.first)
-        lengths = [len(range(span.first + p, span.stop, phases)) for p in range(phases)]
-        given = {
-            (box, p): self._disk(f"given-{b}-{p}", self.filler.length(lengths[p]), 4)
-            for b, box in enumerate(boxes)
-            for p in range(phases)
+    def _fills(
+        self, ahead: Iterator[tuple[int, np.ndarray]], span: Span, holes: Sequence[_Hole], missing: Collection[_Hole]
+    ) -> dict[Box, Disk]:
+        """Open the fills of the tiles of a stretch, and sample what is missing."""
+        fills = {
+            tile: self._disk(f"fill-{span.first}-{number}", span.stop - span.first, 3, keep=self.unfinished.begun)
+            for number, tile in enumerate(dict.fromkeys(hole.tile for hole in holes))
         }
-        self._read(ahead, span, given, phases)
-        fills = {box: self._disk(f"fill-{b}", span.stop - span.first, 3) for b, box in enumerate(boxes)}
-        for (box, p), part in given.items():
-            self._sample(part, lengths[p], lambda i, frame, box=box, p=p: fills[box].write(p + i * phases, frame))
-            part.close()
+        given = {
+            hole: self._disk(f"given-{number}", self.filler.length(len(hole.frames)), 4)
+            for number, hole in enumerate(holes)
+            if hole in missing
+        }
+        self._read(ahead, span, given)
+        for hole, known in given.items():
+            self._sample(known, hole, fills[hole.tile])
+            known.close()
+            self.unfinished.went(self.unfinished.done + 1)
         return fills
 
-    def _read(
-        self,
-        ahead: Iterator[tuple[int, np.ndarray]],
-        span: Span,
-        given: Mapping[tuple[Box, int], Disk],
-        phases: int,
-    ) -> None:
+    def _read(self, ahead: Iterator[tuple[int, np.ndarray]], span: Span, given: Mapping[_Hole, Disk]) -> None:
         video = self.filler.model.config.video
         for number, picture in ahead:
-            i = number - span.first
-            for box in {box for box, _ in given} if i >= 0 else ():
-                at = self.clip.pts_seconds[number : number + 1]
-                shown = torch.from_numpy(masks.visible(self.mask, at, box, video.height, video.width))[:, None].float()
-                x = shrink(picture[None], box, video.height, video.width)
-                both = torch.cat([torch.where(shown.bool(), x, 0), shown], 1)
-                given[box, i % phases].write(i // phases, both[None])
+            for hole, known in given.items():
+                if number in hole.frames:
+                    at, size = self.clip.pts_seconds[number : number + 1], (video.height, video.width)
+                    shown = torch.from_numpy(masks.visible(self.mask, at, hole.tile, *size))[:, None].float()
+                    x = shrink(picture[None], hole.tile, *size)
+                    both = torch.cat([torch.where(shown.bool(), x, 0), shown], 1)
+                    known.write(hole.frames.index(number), both[None])
             if number + 1 == span.stop:
                 return
 
-    def _sample(self, given: Disk, frames: int, write: Callable[[int, Tensor], None]) -> None:
+    def _sample(self, given: Disk, hole: _Hole, out: Disk) -> None:
         stores = self._disk("y", given.frames, 3), self._disk("ahead", given.frames, 3)
         total = self._disk("total", given.frames, 3)
         for number in range(self.filler.samples):
@@ -229,8 +238,8 @@ class _Restorer:
                 first += part.shape[1]
         scratch = self._disk("scratch", given.frames, 4)
         settle(total, given, scratch)
-        for i in range(frames):
-            write(i, total.read(i, i + 1))
+        for i, frame in enumerate(hole.frames):
+            out.write(frame - hole.span.first, total.read(i, i + 1))
         for store in (*stores, total, scratch):
             store.close()
 
