@@ -49,11 +49,11 @@ def forward_and_backward(net: NetConfig, *, frames: int, height: int, width: int
 def update(net: NetConfig) -> int:
     """FLOPs of one step of Muon: the orthogonalisation of each block's matrices [m, n], m = width.
 
-    One iteration takes X Xᵀ, its square, and their product with X.
+    Two polynomials take the Gram matrix of X, five products of matrices [m, m], and one with X.
     """
     columns = (3 + 1 + 2 * net.expand) * net.width  # n of the four matrices of a block
-    iteration = 2 * (2 * net.width**2 * columns + 4 * net.width**3)
-    return len(net.blocks) * len(POLYNOMIALS) * iteration
+    pair = 2 * (2 * net.width**2 * columns + 4 * 5 * net.width**3)
+    return len(net.blocks) * len(POLYNOMIALS) // 2 * pair
 
 
 def full_step(config: Config, frames: int) -> int:

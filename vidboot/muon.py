@@ -57,18 +57,12 @@ class Muon(torch.optim.Optimizer):
                 if "momentum_buffer" not in self.state[p]:
                     self.state[p]["momentum_buffer"] = torch.zeros_like(p)
                 mean = self.state[p]["momentum_buffer"].lerp_(p.grad, 1 - momentum)
-                update = _lying(p.grad.lerp(mean, momentum))
-                alike[update.shape].append((p, update))
+                alike[p.shape].append((p, p.grad.lerp(mean, momentum)))
                 p.mul_(1 - lr * group["weight_decay"])
             for shape, members in alike.items():
-                updates = torch.stack([update.bfloat16() for _, update in members])
-                for (p, _), update in zip(members, orthogonalised(updates), strict=True):
-                    _lying(p).add_(update, alpha=-lr * RMS * max(shape) ** 0.5)
-
-
-def _lying(matrix: Tensor) -> Tensor:
-    """The matrix, or its transpose, with no more rows than columns."""
-    return matrix if len(matrix) <= matrix.shape[1] else matrix.mT
+                updates = orthogonalised(torch.stack([update.bfloat16() for _, update in members]))
+                for (p, _), update in zip(members, updates, strict=True):
+                    p.add_(update, alpha=-lr * RMS * max(shape) ** 0.5)
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
@@ -77,10 +71,20 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     A singular value below .003 of the matrix' norm stays smaller.
     """
     x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)
-    for a, b, c in POLYNOMIALS:
-        a, b, c = a / SAFETY, b / SAFETY**3, c / SAFETY**5
-        gram = x @ x.mT
-        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
-        x = polynomial @ x
+    wide = x.shape[-2] <= x.shape[-1]
+    for first, second in zip(POLYNOMIALS[::2], POLYNOMIALS[1::2], strict=True):
+        # p(g) x has the Gram matrix p g p: two polynomials in terms of the small g cost less than one after the other.
+        # Not so all four: what rounding in bfloat16 leaves of small singular values would explode.
+        gram = x @ x.mT if wide else x.mT @ x
+        p = _polynomial(gram, first)
+        p = _polynomial(p @ (p @ gram), second) @ p
+        x = p @ x if wide else x @ p
     return x
+
+
+def _polynomial(gram: Tensor, coefficients: tuple[float, float, float]) -> Tensor:
+    """Return a + b gram + c gram², of matrices that were made smaller by `SAFETY`."""
+    a, b, c = (value / SAFETY**power for value, power in zip(coefficients, (1, 3, 5), strict=True))
+    p = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    p.diagonal(dim1=-2, dim2=-1).add_(a)
+    return p
