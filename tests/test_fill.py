@@ -1,5 +1,7 @@
 """Only what is hidden is filled: the right frames, the right parts of them, and not one pixel more."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,15 @@ def test_tiles_cover_the_frame_in_the_models_shape(size: tuple[int, int], model:
         assert (x1 - x0) / (y1 - y0) == pytest.approx(model[0] / model[1], rel=0.03)
         covered[y0:y1, x0:x1] = True
     assert covered.all()
+
+
+def test_tiles_leave_no_gap_whatever_the_size() -> None:
+    for width, height in itertools.product(range(620, 660), (300, 318, 636, 720, 1280)):
+        covered = np.zeros((2, max(width, height)), bool)
+        for x0, y0, x1, y1 in tiles(width, height, 32, 32):
+            covered[0, x0:x1] = covered[1, y0:y1] = True
+        assert covered[0, :width].all(), (width, height)
+        assert covered[1, :height].all(), (width, height)
 
 
 @pytest.mark.parametrize("edge", [0, 1, 4])

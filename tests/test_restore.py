@@ -223,6 +223,15 @@ def test_a_restoration_broken_off_goes_on_where_it_was_to_the_same_pixels(run: P
     assert told[0][0] == 1  # nor is what is left of another mask
 
 
+def test_black_frames_stay_unless_a_person_says_that_they_hide_something(run: Path, tmp_path: Path) -> None:
+    _, mask = clip(tmp_path)
+    box = (0, 0, mask.width, mask.height)
+    found = Event(id="b", kind="blank", first_seconds=0, last_seconds=2 / FPS, box=box)
+    for blank, filled in ((found, 10), (found.model_copy(update={"status": "accepted"}), 13)):
+        masks.save(tmp_path / "masks" / f"{mask.sha256}.json", replace(mask, events=(*mask.events, blank)))
+        assert json.loads(call(run, tmp_path).stdout)["filled_frames"] == filled
+
+
 def test_masks_of_a_folder_are_found_for_a_clip_of_it(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,11 +266,18 @@ def test_wrong_calls_are_one_sentence_and_write_nothing(run: Path, tmp_path: Pat
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / masks_path.name).write_bytes(masks_path.read_bytes()[:-40])
     (tmp_path / "text.mp4").write_text("no video")
+    hdr = tmp_path / "hdr.mp4"
+    with av.open(str(hdr), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.codec_context.color_trc = 40, 24, 16
+        container.mux(stream.encode(av.VideoFrame(40, 24, "yuv420p")))
+        container.mux(stream.encode())
     cases: list[tuple[tuple[object, ...], str]] = [
         (("--masks", tmp_path / "none"), "has no mask of"),
         (("--masks", tmp_path / "broken"), "is not a mask file"),
         (("--video", tmp_path / "text.mp4"), "cannot be read as a video"),
         (("--video", tmp_path / "gone.mp4"), "cannot be read as a video"),
+        (("--video", hdr), "is in high dynamic range"),
         (("--steps", 1), "at least 2"),
         (("--samples", 0), "at least 1"),
         (("--policy", "direct"), "holds no trained 'direct'"),

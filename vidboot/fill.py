@@ -61,6 +61,7 @@ def _starts(size: int, length: int) -> list[tuple[int, int]]:
     count = max(1, ceil(size / length - SLACK))
     if count == 1:
         return [(0, size)]
+    length = max(length, ceil(size / count))  # a box too few by `SLACK` is stretched by it
     return [(start, start + length) for start in (round(i * (size - length) / (count - 1)) for i in range(count))]
 
 

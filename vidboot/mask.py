@@ -25,7 +25,7 @@ from vidboot.corruption.static import StaticSummary
 from vidboot.corruption.thresholds import Thresholds
 from vidboot.data import workers
 from vidboot.data.frame_times import frame_times
-from vidboot.data.progress import Progress, silent
+from vidboot.data.progress import Progress, printable, silent
 from vidboot.data.records import FileRecord, Shot
 from vidboot.errors import WorkFailed
 from vidboot.mask_merge import merged
@@ -254,5 +254,5 @@ def format_table(result: Mapping[str, Any], width: int = 100) -> str:
     if result["text_detector"]:
         console.print(f"text detector: {result['text_detector']}", markup=False)
     for path, message in result["failed"].items():
-        console.print(f"not looked at: {path}: {message}", markup=False)
+        console.print(f"not looked at: {printable(path)}: {message}", markup=False)
     return text.getvalue()

@@ -19,14 +19,12 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from vidboot import trust
 from vidboot.boxes import Box
 
 SCHEMA = 1
 # A timestamp written by one reader and compared by another may differ by a rounding of its time base.
 TIME_TOLERANCE_SECONDS = 1e-3
-SURE = 0.5
-"""An event nobody has decided on hides its pixels from this score on; below it waits for a person."""
-
 Spans = tuple[np.ndarray, np.ndarray]  # first and one-past-last source pixel of each cell
 Kind = Literal["subtitle", "mark", "bar", "frozen", "blank", "damaged", "other"]
 Status = Literal["auto", "accepted", "rejected", "edited"]
@@ -72,8 +70,8 @@ class _MaskFile(BaseModel):
 
 
 def hides(event: Event) -> bool:
-    """Whether an event hides its pixels: a person said so, or the detector is sure and nobody disagreed."""
-    return event.status in ("accepted", "edited") or (event.status == "auto" and event.score >= SURE)
+    """Whether an event hides its pixels."""
+    return trust.hides(event.status, event.score)
 
 
 @dataclass(frozen=True)
@@ -205,6 +203,20 @@ def visible(
     Raises:
         ValueError: ``crop_box`` is empty or outside the source.
     """
+    distinct, which = distinct_visible(mask, pts_seconds, crop_box, height, width, dilation=dilation)
+    return distinct[which]
+
+
+def distinct_visible(
+    mask: Mask,
+    pts_seconds: Sequence[float] | np.ndarray,
+    crop_box: tuple[float, float, float, float],
+    height: int,
+    width: int,
+    *,
+    dilation: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do as ``visible``, but return what differs once, [K, height, width], and which of that each frame shows, [T]."""
     x0, y0, x1, y1 = crop_box
     if not (0 <= x0 < x1 <= mask.width and 0 <= y0 < y1 <= mask.height):
         raise ValueError(f"{crop_box = } is outside the frame {mask.width}x{mask.height}")
@@ -214,12 +226,12 @@ def visible(
     active = _active(kept, np.asarray(pts_seconds, np.float64))  # [T, events]
     used = np.flatnonzero(active.any(axis=0))
     if not len(used):
-        return np.ones((len(pts_seconds), height, width), np.uint8)
+        return np.ones((1, height, width), np.uint8), np.zeros(len(pts_seconds), np.intp)
     rows, columns = _covered(y0, y1, height), _covered(x0, x1, width)
     hidden = np.stack([_hidden_cells(mask, kept[i], rows, columns, dilation=dilation) for i in used])
     together, which = np.unique(active[:, used], axis=0, return_inverse=True)
     distinct = np.stack([hidden[present].any(axis=0) for present in together])
-    return (~distinct[which.ravel()]).astype(np.uint8)
+    return (~distinct).astype(np.uint8), which.ravel()
 
 
 def _active(events: Sequence[Event], pts_seconds: np.ndarray) -> np.ndarray:

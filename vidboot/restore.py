@@ -7,7 +7,7 @@ Their fills wait on disk until the clip is written, so that a restoration that w
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,8 @@ def _mask_of(clip: Survey, folder: Path) -> Mask:
     if not path.is_file():
         raise ValueError(f"{folder} has no mask of {clip.path} ({path.name}): vidboot mask makes one")
     mask = masks.load(path, sha256=clip.sha256)
+    # A black frame is the film's own, unless a person says that it hides something.
+    mask = replace(mask, events=tuple(e for e in mask.events if (e.kind, e.status) != ("blank", "auto")))
     if (mask.width, mask.height) != (clip.width, clip.height):
         raise ValueError(f"{path} is for {mask.width}x{mask.height}, the clip is {clip.width}x{clip.height}")
     return mask

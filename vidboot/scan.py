@@ -18,10 +18,11 @@ from vidboot.data.ledger import (
     Rules,
     Target,
     View,
+    hidden_spans,
     kept_by_filtering,
     ledger,
-    masked_files,
 )
+from vidboot.data.locks import one_at_a_time
 from vidboot.data.probe import Refusal, check_readable
 from vidboot.data.progress import Progress, printable, silent
 from vidboot.data.records import FILES, MEANING, FileRecord, Reason, Scanned, Shot, read_files, read_shots
@@ -62,7 +63,7 @@ def scan(
         NoUsableVideo: no file can be used; the records are written all the same.
     """
     files, shots = usable(videos, work, progress=progress, workers=workers)
-    return summary(files, ledger(files, shots, target, masked=masked_files(work), rules=rules))
+    return summary(files, ledger(files, shots, target, hidden=hidden_spans(work), rules=rules))
 
 
 def audit(
@@ -76,7 +77,7 @@ def audit(
     root, paths = _list(videos)
     _check_apart(videos, work)
     work.mkdir(parents=True, exist_ok=True)
-    with Journal(work) as journal:
+    with one_at_a_time(work), Journal(work) as journal:
         done: dict[str, Scanned] = {}
         for scanned in _scan_all(root, paths, journal, workers):
             done[scanned.file.path] = scanned
@@ -120,7 +121,7 @@ def format_table(work: Path, target: Target, *, rules: Rules = DEFAULT_RULES, wi
     from rich.console import Console
 
     files = read_files(work)
-    lines = ledger(files, read_shots(work), target, masked=masked_files(work), rules=rules)
+    lines = ledger(files, read_shots(work), target, hidden=hidden_spans(work), rules=rules)
     text = io.StringIO()
     console = Console(file=text, width=width)
     console.print(_views_table(files, lines, target))

@@ -8,7 +8,7 @@ from vidboot.corruption.folder import folder_marks, scenes
 from vidboot.corruption.kin import moved
 from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
 from vidboot.corruption.thresholds import FolderThresholds, StaticThresholds
-from vidboot.masks import SURE
+from vidboot.trust import SURE
 
 LIMITS = FolderThresholds()
 H, W = 90, 160

@@ -10,7 +10,7 @@ from vidboot.corruption.found import Found
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextBoxes, tophat_boxes
-from vidboot.masks import SURE
+from vidboot.trust import SURE
 
 INK = letters(14, 100)
 H, W = 144, 256

@@ -149,7 +149,7 @@ audit(Path({str(videos)!r}), Path({str(work)!r}), workers=1, progress=told)
     files, _ = audit(videos, work)
     assert [file.frames for file in files] == [64] * 8
     assert len(decoded) <= 5
-    assert sorted(contents(work)) == ["files.jsonl", "shots.jsonl"]
+    assert sorted(contents(work)) == [".lock", "files.jsonl", "shots.jsonl"]
 
 
 def test_decord_is_not_trusted_when_it_reads_other_frames(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

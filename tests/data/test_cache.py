@@ -1,7 +1,9 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from films import break_packet, moving_square, write_film
 from vidboot.data import cache
 from vidboot.data.cache import Clips, Spec, build, open_clip, plan
 from vidboot.data.decode import Resizer, Video
+from vidboot.data.locks import one_at_a_time
 from vidboot.data.records import Shot
+from vidboot.errors import WorkFailed
 from vidboot.scan import audit
 
 SPECS = [Spec(32, 32, 8.0), Spec(8, 8, 8.0)]
@@ -98,7 +102,9 @@ def test_what_is_cached_is_not_decoded_again(videos: Path, work: Path, monkeypat
     assert build(shots, videos, work, SPECS) == first
 
 
-def test_a_video_that_changed_since_the_scan_is_not_cached(videos: Path, work: Path) -> None:
+def test_a_video_that_changed_since_the_scan_is_not_cached_and_named(
+    videos: Path, work: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_film(videos / "a.mp4", moving_square(20, 32, 32))
     write_film(videos / "b.mp4", moving_square(20, 32, 32, seed=1))
     shots = shots_of(videos, work)
@@ -106,6 +112,39 @@ def test_a_video_that_changed_since_the_scan_is_not_cached(videos: Path, work: P
     built = build(shots, videos, work, SPECS)
     assert list(built.failed) == ["a.mp4"]
     assert {entry.source for entry in built.entries} == {"b.mp4"}
+    assert caplog.messages == ["a.mp4 is left out: it changed since the scan"]
+    with pytest.raises(WorkFailed, match=r"no video of .* can be cached: it changed since the scan"):
+        build(shots[:1], videos, work, SPECS)
+
+
+def test_a_disk_that_fills_up_stops_the_work_and_what_was_written_is_kept(videos: Path, work: Path) -> None:
+    for i, frames in enumerate((20, 200)):
+        write_film(videos / f"{i}.mp4", moving_square(frames, 32, 32, seed=i), fps=8)
+    shots = shots_of(videos, work)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))  # a file of 20 frames fits, one of 200 does not
+    try:
+        with pytest.raises(OSError, match="the disk is full"):
+            build(shots, videos, work, SPECS[:1], workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [entry.source for _, entry in plan(shots, work, SPECS[:1]) if entry.cached] == ["0.mp4"]
+    assert len(build(shots, videos, work, SPECS[:1]).entries) == 2
+
+
+def test_two_builds_of_one_folder_take_turns(videos: Path, work: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    shots = shots_of(videos, work)
+    with ThreadPoolExecutor(1) as pool:
+        (work / "cache").mkdir()
+        with one_at_a_time(work / "cache"):
+            (work / "cache" / "left.npy.1.partial").write_text("of a build that was killed")
+            second = pool.submit(build, shots, videos, work, SPECS)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=1.5)
+        assert len(second.result().entries) == 2
+    assert caplog.messages == [f"waiting for another process that works in {work / 'cache'}"]
+    assert not list((work / "cache").glob("*.partial"))
 
 
 def test_a_video_that_ends_its_worker_costs_only_itself(

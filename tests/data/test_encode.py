@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from vidboot.data.decode import Video
 from vidboot.data.encode import VideoWriter, save_tiny, save_video, to_uint8
+from vidboot.data.sound import add_sound
 from vidboot.synthetic import video
 
 
@@ -98,6 +100,15 @@ def test_a_video_without_frames_is_an_error_and_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no frame"), VideoWriter(tmp_path / "a.mp4", 16, 16, 8):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_colon_in_a_bare_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("10:30.mp4", "2026-11-22T10:30.mp4"):
+        save_tiny(Path(name), gradient(3, 16, 16), 8)
+        assert not add_sound(Path(name), Path(name), start_seconds=0)  # it has none
+        with Video(name) as written:
+            assert len(list(written.frames())) == 3
 
 
 def test_an_unwritable_path_is_refused_before_any_frame(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vidboot.data.workers import Death, Outcome, Task, run
+from vidboot.data.workers import Death, Earned, Outcome, Task, run
 
 
 def echo(value: object) -> Iterator[object]:
@@ -22,6 +22,14 @@ def hang(value: object) -> Iterator[object]:
     yield value
     while True:
         pass
+
+
+def get_on(times: int) -> Iterator[object]:
+    yield "begun"
+    for _ in range(times):
+        time.sleep(0.5)
+        yield Earned(0.5)
+    yield "done"
 
 
 def grow() -> Iterator[int]:
@@ -57,6 +65,11 @@ def test_a_worker_that_hangs_is_stopped_and_what_it_yielded_counts() -> None:
     # The limit of the second task holds no start of an interpreter.
     _, outcome = run([task("echo", 1), task("hang", 7, limit_seconds=2.0)], 1)
     assert (outcome.result, outcome.death) == (7, Death.TIMEOUT)
+
+
+def test_a_task_that_gets_on_earns_time() -> None:
+    _, outcome = run([task("echo", 1), task("get_on", 6, limit_seconds=2.0)], 1)
+    assert (outcome.result, outcome.death) == ("done", None)
 
 
 def test_a_worker_that_takes_too_much_memory_is_stopped() -> None:

@@ -16,7 +16,7 @@ from vidboot.__main__ import app
 from vidboot.data.encode import save_tiny
 from vidboot.decisions import FOUND
 from vidboot.masks import Event, Mask
-from vidboot.report.review import by_doubt, render
+from vidboot.report.review import by_doubt, render, write_page
 from vidboot.report.strips import Card, Still, chosen_frames
 from vidboot.review import write_review
 from vidboot.synthetic import FolderSizes, write_folder
@@ -47,6 +47,11 @@ def test_the_page_refers_to_nothing_outside_itself_and_no_name_becomes_an_elemen
     assert html.count("</script") == 2
     data = re.findall(r'id="data">(.*?)</script>', html, re.S)
     assert json.loads(data[0])["events"][0]["video"] in (EVIL, "a.mp4")
+
+
+def test_a_name_that_is_not_utf_8_makes_a_page_too(tmp_path: Path) -> None:
+    write_page(tmp_path / "page.html", [card(video="caf\udce9.mp4")], title="\udce9")
+    assert "<title>?" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_page_without_events_says_so() -> None:

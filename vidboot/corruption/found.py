@@ -35,7 +35,7 @@ class Found:
     layer: np.ndarray | None = None
     """bool [H, W], True = hidden."""
     score: float = 1.0
-    """0 to 1; below `masks.SURE` a person decides before it hides anything."""
+    """0 to 1; below `trust.SURE` a person decides before it hides anything."""
 
 
 def watch(frames: Frames, *watchers: object) -> Frames:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.row import Row
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextDetector
-from vidboot.masks import SURE
+from vidboot.trust import SURE
 
 MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
@@ -44,14 +45,23 @@ def find_text(frames: Frames, detector: TextDetector, *, thresholds: TextThresho
     return tracker.finish()
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """What is left of a line once it is gone: a film has thousands."""
+
+    event: Found
+    outline: Box
+    tight: Box
+
+
 class _Tracker:
     def __init__(self, detector: TextDetector, thresholds: TextThresholds) -> None:
         self.detector, self.thresholds = detector, thresholds
         self.past: deque[tuple[float, np.ndarray, bool]] = deque(maxlen=MOST_BUFFERED)  # seconds, grey, begins a shot
         self.live: list[Line] = []
-        self.ended: list[Line] = []
+        self.ended: list[_Ended] = []
         self.moving: list[MovingLine] = []
-        self.arrived: list[MovingLine] = []
+        self.arrived: list[Found] = []
         self.next_look = self.next_sample = -np.inf
         self.looks = 0
         self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
@@ -70,7 +80,7 @@ class _Tracker:
         for way in list(self.moving):
             if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
                 self.moving.remove(way)
-                self.arrived.append(way)
+                self._arrive(way)
         if seconds >= self.next_sample or cut:
             self.next_sample = seconds + 1 / self.thresholds.samples_per_second - 1e-3
             self._sample(grey)
@@ -97,7 +107,7 @@ class _Tracker:
         line.missed += 1
         if line.missed > MISSES:
             self.live.remove(line)
-            self.ended.append(line)
+            self._end(line)
             if line.seconds >= self.thresholds.shortest_seconds:
                 self.next_look = seconds  # the next line of a dialogue comes as this one goes
 
@@ -189,25 +199,29 @@ class _Tracker:
             if missed > MISSES:
                 return
 
+    def _end(self, line: Line) -> None:
+        score = _score(line, self.thresholds)
+        if score is None:
+            return
+        tight = line.row.completed(line.tight, gap=self.thresholds.gap)
+        box = grow(tight, 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
+        event = Found(kind="subtitle", first_seconds=line.first, last_seconds=line.last, box=box, score=score)
+        self.ended.append(_Ended(event, line.outline, line.tight))
+
+    def _arrive(self, way: MovingLine) -> None:
+        self.arrived += way.events(self.size, self.thresholds.moving, self.thresholds.margin)
+
     def finish(self) -> list[Found]:
         if self.unseen is not None:
             self._look(*self.unseen)
-        lines = sorted(self.ended + self.live, key=lambda line: (line.first, line.outline))
-        scored = [(line, score) for line in lines if (score := _score(line, self.thresholds)) is not None]
-        sure = [line for line, score in scored if score >= SURE]
-        events = [self._event(line, _among(line, score, sure)) for line, score in scored]
-        still = [event for k, event in enumerate(events) if not _inside_another(k, events)]
-        ways = [
-            event
-            for way in self.arrived + self.moving
-            for event in way.events(self.size, self.thresholds.moving, self.thresholds.margin)
-        ]
-        return still + ways
-
-    def _event(self, line: Line, score: float) -> Found:
-        tight = line.row.completed(line.tight, gap=self.thresholds.gap)
-        box = grow(tight, 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
-        return Found(kind="subtitle", first_seconds=line.first, last_seconds=line.last, box=box, score=score)
+        for line in self.live:
+            self._end(line)
+        for way in self.moving:
+            self._arrive(way)
+        lines = sorted(self.ended, key=lambda line: (line.event.first_seconds, line.outline))
+        sure = [line.tight for line in lines if line.event.score >= SURE]
+        events = [replace(line.event, score=_among(line, sure)) for line in lines]
+        return [event for k, event in enumerate(events) if not _inside_another(k, events)] + self.arrived
 
 
 def _whole(box: Box, width: int, height: int) -> IntBox:
@@ -232,10 +246,10 @@ def _score(line: Line, thresholds: TextThresholds) -> float | None:
     return 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
 
 
-def _among(line: Line, score: float, sure: Sequence[Line]) -> float:
+def _among(line: _Ended, sure: Sequence[Box]) -> float:
     """The score, higher where two sure lines lay in the very same rows: so do those of a film."""
-    same = [other for other in sure if np.abs(np.subtract(other.tight, line.tight))[[1, 3]].max() <= SAME_ROWS]
-    return max(score, 0.6) if len(same) >= 2 else score
+    same = [tight for tight in sure if np.abs(np.subtract(tight, line.tight))[[1, 3]].max() <= SAME_ROWS]
+    return max(line.event.score, 0.6) if len(same) >= 2 else line.event.score
 
 
 def _inside_another(k: int, events: Sequence[Found]) -> bool:

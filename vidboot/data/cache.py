@@ -8,6 +8,7 @@ so building again goes on where it stopped.
 import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections import OrderedDict, defaultdict
@@ -18,12 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from vidboot.data import workers
-from vidboot.data.cache_writer import Order
+from vidboot.data.cache_writer import DISK_FULL, PARTIAL, Order
 from vidboot.data.decode import FILTER
 from vidboot.data.geometry import detail
-from vidboot.data.progress import Progress, silent
+from vidboot.data.locks import one_at_a_time
+from vidboot.data.progress import Progress, printable, silent
 from vidboot.data.records import Shot
 from vidboot.data.times import nearest_frames
+from vidboot.errors import WorkFailed
 
 FOLDER = "cache"
 MOST_OPEN = 512
@@ -118,10 +121,19 @@ def build(
 
     Raises:
         OSError: the disk has too little space, or cannot be written.
+        WorkFailed: not one of the shots can be cached.
     """
     planned = _without_duplicates(plan(shots, work, specs))
-    missing = [(shot, entry) for shot, entry in planned if not entry.cached]
-    failed = _write_all(missing, videos.parent if videos.is_file() else videos, work, workers, progress)
+    (work / FOLDER).mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(work / FOLDER):
+        for left in (work / FOLDER).glob(f"*{PARTIAL}"):
+            left.unlink(missing_ok=True)
+        missing = [(shot, entry) for shot, entry in planned if not entry.cached]
+        failed = _write_all(missing, videos.parent if videos.is_file() else videos, work, workers, progress)
+    for path, cause in failed.items():
+        logging.getLogger("vidboot").warning("%s is left out: %s", printable(path), cause)
+    if planned and not any(entry.cached for _, entry in planned):
+        raise WorkFailed(f"no video of {videos} can be cached: {next(iter(failed.values()))}")
     return Built([entry for _, entry in planned if entry.cached], failed)
 
 
@@ -192,7 +204,6 @@ def _write_all(
     if not missing:
         return {}
     folder = work / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     orders: dict[str, list[Order]] = defaultdict(list)
     for shot, entry in missing:
         enlarge = detail(shot.width, shot.height, shot.stretch, entry.height, entry.width) < 1
@@ -204,6 +215,8 @@ def _write_all(
     while batches:
         for outcome in workers.run([_task(root, batch) for batch in batches], worker_count):
             done |= outcome.result or {}
+            if DISK_FULL in done.values():
+                raise OSError(errno.ENOSPC, DISK_FULL, str(folder))
             if outcome.death is not None:
                 # The video that was being written ended the worker; those after it never began.
                 culprit = next(path for path in outcome.task.arguments[1] if path not in done)

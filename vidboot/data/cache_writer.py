@@ -1,6 +1,8 @@
 """How cached frames are made: one linear pass over a video writes all its shots at all sizes and rates."""
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from vidboot.data.records import Shot
 from vidboot.data.times import nearest_frames
 
 PARTIAL = ".partial"
+DISK_FULL = "the disk is full"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ def _write_video(path: Path, orders: list[Order]) -> str:
     except MemoryError:
         raise
     except (OSError, LookupError, ValueError, av.error.FFmpegError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return DISK_FULL
         return f"{type(error).__name__}: {error}"
 
 
@@ -84,7 +90,9 @@ class _Writer:
         self._wanted: Sequence[int] = (indices + shot.first).tolist()
         self._times = np.stack([np.array(shot.pts_seconds)[indices], _valid(shot)[indices]], axis=1)
         self._written = 0
-        self._partial = order.frames_path.with_name(order.frames_path.name + PARTIAL)
+        # Its own: a worker outlives for a moment a caller that was killed.
+        self._partial = order.frames_path.with_name(f"{order.frames_path.name}.{os.getpid()}{PARTIAL}")
+        self._partial_times = self._partial.with_suffix(f".times{PARTIAL}")
         self._file: IO[bytes] | None = None
 
     def write(self, decoded: Decoded, video: Video) -> None:
@@ -103,9 +111,9 @@ class _Writer:
         if self._file is None or self._written < len(self._wanted):
             return False
         self._file.close()
-        with self._partial.with_suffix(".times").open("wb") as times:
+        with self._partial_times.open("wb") as times:
             np.save(times, self._times)
-        self._partial.with_suffix(".times").replace(self._order.times_path)
+        self._partial_times.replace(self._order.times_path)
         self._partial.replace(self._order.frames_path)
         return True
 

@@ -99,18 +99,19 @@ class Pool:
         entry = marked[int(rng.integers(len(marked)))]
         mask = self._mask(entry)
         assert mask is not None, f"{entry.source} has no mask"
-        visible = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
-        _, H, W = visible.shape
-        first = int(rng.integers(len(visible) - length * self.group + 1))
+        distinct, which = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
+        _, H, W = distinct.shape
+        first = int(rng.integers(len(which) - length * self.group + 1))
         down, across = int(rng.integers(-H // 2, H // 2 + 1)), int(rng.integers(-W // 2, W // 2 + 1))
-        shape = np.roll(visible[first : first + length * self.group], (down, across), (1, 2))
+        shape = np.roll(distinct[which[first : first + length * self.group]], (down, across), (1, 2))
         return torch.from_numpy(shape.reshape(length, self.group, H, W).min(1))[:, None]
 
     def _cut(self, entry: Entry, first: int, length: int) -> _Clip:
         frames, pts_seconds, valid = open_clip(entry, first, first + length)
         visible = np.broadcast_to(valid[:, None, None].astype(np.uint8), frames.shape[:3])
         if mask := self._mask(entry):
-            visible = visible & _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)[first : first + length]
+            distinct, which = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
+            visible = visible & distinct[which[first : first + length]]
         return _Clip(frames, visible, pts_seconds, entry.source)
 
     def _mask(self, entry: Entry) -> Path | None:
@@ -145,13 +146,16 @@ class _Clip:
 
 
 @lru_cache(maxsize=512)
-def _mask_of_shot(entry: Entry, mask: Path, mtime_ns: int) -> np.ndarray:
-    """Rasterise the mask of a whole shot: uint8 [T, H, W]; ``mtime_ns`` makes a changed mask file count at once."""
+def _mask_of_shot(entry: Entry, mask: Path, mtime_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rasterise the mask of a whole shot: what differs, uint8 [K, H, W], and which of it each frame shows, [T].
+
+    ``mtime_ns`` makes a changed mask file count at once.
+    """
     loaded = masks.load(mask, sha256=entry.sha256)
     height, width = entry.height, entry.width
     box = center_crop_box(loaded.width, loaded.height, height, width)
     _, pts_seconds, _ = open_clip(entry, 0, entry.frames)
-    return masks.visible(loaded, pts_seconds, box, height, width)
+    return masks.distinct_visible(loaded, pts_seconds, box, height, width)
 
 
 def _stack(clips: Sequence[_Clip]) -> Batch:

@@ -4,6 +4,7 @@ Boxes and sizes are in display pixels: the picture turned upright, with square p
 frames; everything from there to the next sound key frame counts as damaged.
 """
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from os import PathLike
@@ -33,6 +34,7 @@ FORMATS = (
     "yuv4mpegpipe,mjpeg,mjpeg_2000,gif,apng,h261,h263,vc1,cavsvideo,dirac,wtv,nsv,swf,fli,smk,bink,roq,film_cpk,"
     "3gp,mp4,webm,mp3,wav,aac,flac,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,jpegxl_pipe"
 )
+HDR_CURVES = (16, 18)  # perceptual quantizer, hybrid log-gamma
 OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
 
@@ -54,7 +56,8 @@ class Video:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.container = av.open(str(path), options=OPTIONS, metadata_errors="ignore")
+        # Whole, as FFmpeg takes what stands before a colon in 10:30.mp4 for a protocol.
+        self.container = av.open(os.path.abspath(path), options=OPTIONS, metadata_errors="ignore")
         try:
             self.stream = choose_stream(list(self.container.streams.video))
         except LookupError:
@@ -70,6 +73,11 @@ class Video:
 
     def __exit__(self, *_: object) -> None:
         self.container.close()
+
+    @property
+    def hdr(self) -> bool:
+        """Whether brightness is stored by one of the curves of high dynamic range."""
+        return self.stream.codec_context.color_trc in HDR_CURVES
 
     @property
     def average_fps(self) -> float | None:

@@ -6,6 +6,7 @@ Frames are uint8 RGB [T, H, W, 3] here; `to_uint8` comes from the nets' [T, C, H
 from __future__ import annotations
 
 import contextlib
+import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -94,7 +95,9 @@ class VideoWriter:
         self._size = height, width
         self._ticks = ticks
         check_writable(self.path)
-        self._container = av.open(str(part_path(self.path)), "w", format="mp4", options={"movflags": "+faststart"})
+        self._container = av.open(
+            os.path.abspath(part_path(self.path)), "w", format="mp4", options={"movflags": "+faststart"}
+        )
         rate = Fraction(fps).limit_denominator(1001)
         options = {"crf": str(crf), "preset": preset, "x264-params": _REPEATABLE}
         if exact := pix_fmt == "rgb24":

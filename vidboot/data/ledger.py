@@ -1,13 +1,14 @@
 """What each shot can teach: into which view of the target video its seconds go, and why the rest is not used.
 
-Every second of the folder goes into exactly one class. Nothing here reads a file or a clock, except ``masked_files``.
+Every second of the folder goes into exactly one class. Nothing here reads a file or a clock, except ``hidden_spans``.
 """
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from vidboot.data.geometry import detail
 from vidboot.data.records import FileRecord, Shot
 from vidboot.data.times import nearest_frames
+from vidboot.trust import hides
 
 View = Literal["full", "low_res", "short_clip", "masked", "unused"]
 VIEWS: tuple[View, ...] = ("full", "low_res", "short_clip", "masked", "unused")
@@ -29,8 +31,12 @@ WHY_UNUSED: dict[str, str] = {
     "refused": "the file cannot be used, see its reason",
 }
 
+Spans = Sequence[tuple[float, float]]
+"""First and last second of each, both included."""
+
 SAFELY_SMALLER = 1.5
 LEAST_RATE = 0.75
+SAME_SECONDS = 1e-3  # timestamps of two readers may differ by a rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ def ledger(
     shots: Sequence[Shot],
     target: Target,
     *,
-    masked: Collection[str] = (),
+    hidden: Mapping[str, Spans] = MappingProxyType({}),
     rules: Rules = DEFAULT_RULES,
 ) -> list[Line]:
     """Return where every second of the folder goes, file by file.
@@ -102,7 +108,7 @@ def ledger(
         files: all files of the scan.
         shots: all their shots.
         target: the video we want.
-        masked: SHA-256 of files with marks, subtitles or bars (``masked_files``).
+        hidden: when marks, subtitles or bars hide something, by SHA-256 (``hidden_spans``).
         rules: what a shot must have to be of use.
     """
     of_file: dict[str, list[Shot]] = {file.path: [] for file in files}
@@ -112,7 +118,7 @@ def ledger(
     lines: list[Line] = []
     for file in files:
         duplicate = bool(file.sha256) and first_with.setdefault(file.sha256, file.path) != file.path
-        lines += _lines_of(file, of_file[file.path], target, rules, marked=file.sha256 in masked, duplicate=duplicate)
+        lines += _lines_of(file, of_file[file.path], target, rules, hidden.get(file.sha256, ()), duplicate=duplicate)
     return lines
 
 
@@ -127,24 +133,32 @@ def filtered(files: Sequence[FileRecord], lines: Sequence[Line]) -> list[Line]:
     return [line for line in lines if line.view == "full" and line.path in clean]
 
 
-def masked_files(work: Path) -> frozenset[str]:
-    """Return the SHA-256 of the files whose mask in the working folder has an event that is not rejected."""
-    masks = (work / "masks").glob("*.json")
-    return frozenset(mask.stem for mask in masks if _has_event(json.loads(mask.read_text(encoding="utf-8"))))
+def hidden_spans(work: Path) -> dict[str, Spans]:
+    """Return when the masks in the working folder hide something, by SHA-256 of the video.
 
-
-def _has_event(mask: dict) -> bool:
-    return any(event.get("status") != "rejected" for event in mask.get("events", ()))
+    Blank and damaged frames are not among it: the scan leaves them out of the shots, or out of what is trusted of them.
+    """
+    masks = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (work / "masks").glob("*.json")}
+    return {
+        sha256: [
+            (event["first_seconds"], event["last_seconds"])
+            for event in mask.get("events", ())
+            if event["kind"] not in ("blank", "damaged") and hides(event.get("status", "auto"), event.get("score", 1.0))
+        ]
+        for sha256, mask in masks.items()
+    }
 
 
 def _lines_of(
-    file: FileRecord, shots: list[Shot], target: Target, rules: Rules, *, marked: bool, duplicate: bool
+    file: FileRecord, shots: list[Shot], target: Target, rules: Rules, hidden: Spans, *, duplicate: bool
 ) -> Iterator[Line]:
     if file.status == "refused" or duplicate:
         if file.seconds:
             yield Line(file.path, None, "unused", "duplicate" if duplicate else "refused", file.seconds, 0)
         return
     for shot in shots:
+        first, last = shot.pts_seconds[0] - SAME_SECONDS, shot.pts_seconds[-1] + SAME_SECONDS
+        marked = any(on <= last and off >= first for on, off in hidden)
         yield _line(shot, target, rules, marked=marked)
     blank_seconds = file.seconds - sum(shot.seconds for shot in shots)
     if blank_seconds > 1e-3:

@@ -12,12 +12,14 @@ import av.error
 import numpy as np
 from av.video.frame import VideoFrame
 
-from vidboot.data import decord_check, shots, times
+from vidboot.data import decord_check, shots, times, workers
 from vidboot.data.decode import Decoded, Thumbnailer, Video
 from vidboot.data.geometry import Geometry
 from vidboot.data.records import FileRecord, Reason, Scanned, Shot, Span
 
 MOST_PIXELS = 8192 * 8704
+# Frames that were decoded earn time for more: of a picture that stands still there may be many in a small file.
+EARNS_EVERY, SECONDS_PER_FRAME = 64, 0.5
 ENCRYPTED_TAGS = ("encv", "drmi", "drmt")
 
 # Enough of each format's first bytes to call a file that does not open a damaged video rather than something else.
@@ -73,7 +75,7 @@ class _Frames:
         self.picture = picture
 
 
-def probe(folder: str, relative: str, known: dict[str, str]) -> Iterator[Scanned | str]:
+def probe(folder: str, relative: str, known: dict[str, str]) -> Iterator[Scanned | str | workers.Earned]:
     """Yield what a file is; then once more with its reader, if decord may be trusted with it.
 
     Args:
@@ -130,13 +132,15 @@ def _sha256(path: Path) -> str:
         raise Refusal(Reason.UNREADABLE, _cause(error)) from error
 
 
-def _decode(path: Path, record: FileRecord) -> Iterator[Scanned]:
+def _decode(path: Path, record: FileRecord) -> Iterator[Scanned | workers.Earned]:
     with _open(path) as video:
         codec = video.stream.codec_context.name
         record = replace(record, codec=codec, stream=video.stream.index)
         frames = _Frames()
         for decoded in video.frames():
             frames.keep(decoded, video)
+            if decoded.index % EARNS_EVERY == EARNS_EVERY - 1:
+                yield workers.Earned(EARNS_EVERY * SECONDS_PER_FRAME)
         average_fps = video.average_fps
         encrypted = str(video.stream.codec_context.codec_tag) in ENCRYPTED_TAGS
         broken = video.broken_packets

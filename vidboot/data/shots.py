@@ -118,7 +118,8 @@ def _motion_around(change: np.ndarray, radius: int, reach: int) -> np.ndarray:
     padded = np.pad(change[1:], (radius + 1, radius), mode="reflect" if len(change) > radius + 2 else "edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1)
     near = np.abs(np.arange(-radius, radius + 1)) < min(reach, radius)
-    return np.quantile(windows[:, ~near], 0.75, axis=1)
+    starts = range(0, len(windows), 1024)
+    return np.concatenate([np.quantile(windows[start : start + 1024, ~near], 0.75, axis=1) for start in starts])
 
 
 def _motion_beside(change: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from heapq import merge
 from pathlib import Path
@@ -30,10 +31,10 @@ def add_sound(path: Path, source: Path, *, start_seconds: float) -> bool:
     """
     part = part_path(path)
     try:
-        with av.open(str(path)) as pictures, av.open(str(source)) as heard:
+        with av.open(os.path.abspath(path)) as pictures, av.open(os.path.abspath(source)) as heard:
             if not heard.streams.audio:
                 return False
-            with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as out:
+            with av.open(os.path.abspath(part), "w", format="mp4", options={"movflags": "+faststart"}) as out:
                 _mux(out, pictures, heard, start_seconds)
         part.replace(path)
     except ValueError:  # of FFmpeg's errors those of the data: a codec that mp4 does not hold, a broken packet

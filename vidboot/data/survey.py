@@ -44,14 +44,15 @@ def survey(path: Path) -> Survey:
     """Decode a clip once.
 
     Raises:
-        ValueError: it is no video that can be decoded, its frames change their size, or its pixels are not square.
+        ValueError: it is no video that can be decoded, its frames change their size, its pixels are not square, or
+            it is in high dynamic range.
     """
     try:
         with path.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         with Video(path) as video:
             seconds, thumbnails, sizes = _decode(video)
-            average_fps, aspect = video.average_fps, video.pixel_aspect
+            average_fps, aspect, hdr = video.average_fps, video.pixel_aspect, video.hdr
     except (OSError, LookupError, UnicodeDecodeError, av.error.FFmpegError) as error:
         cause = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path} cannot be read as a video: {cause}") from error
@@ -61,6 +62,8 @@ def survey(path: Path) -> Survey:
         raise ValueError(f"the frames of {path} change their size: {', '.join(f'{w}x{h}' for w, h in sorted(sizes))}")
     if aspect != 1:
         raise ValueError(f"the pixels of {path} are not square ({aspect}): store it with square pixels first")
+    if hdr:
+        raise ValueError(f"{path} is in high dynamic range, which would be lost: store it in standard range first")
     pts_seconds = times.repair(np.array(seconds, np.float64), average_fps).round(6)
     side = shots.THUMBNAIL
     found = shots.find_cuts(np.frombuffer(thumbnails, np.uint8).reshape(-1, side, side), pts_seconds)

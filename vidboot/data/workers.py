@@ -41,6 +41,13 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Earned:
+    """Yielded in place of a result by a task that gets on: it may take so much longer."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The last result a task yielded, None if there was none, and how its worker died, None if it did not."""
 
@@ -150,7 +157,10 @@ class _Worker:
         except (EOFError, ConnectionResetError, pickle.UnpicklingError):
             return self._mourn()
         if kind == "result":
-            self.result = result
+            if isinstance(result, Earned):
+                self.deadline += result.seconds
+            else:
+                self.result = result
             return None
         if kind == "memory":
             return self._bury(Death.MEMORY, "needs more memory than allowed")

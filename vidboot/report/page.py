@@ -33,7 +33,7 @@ def write_report(path: Path, report: Report) -> None:
     """
     check_writable(path)
     part = part_path(path)
-    part.write_text(render(report), encoding="utf-8")
+    part.write_text(render(report), encoding="utf-8", errors="replace")
     part.replace(path)
 
 

@@ -48,7 +48,7 @@ def write_page(path: Path, cards: Sequence[Card], *, title: str) -> None:
     """
     check_writable(path)
     part = part_path(path)
-    part.write_text(render(cards, title=title), encoding="utf-8")
+    part.write_text(render(cards, title=title), encoding="utf-8", errors="replace")
     part.replace(path)
 
 
