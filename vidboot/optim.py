@@ -21,6 +21,8 @@ class OptimConfig(BaseModel):
     """Peak rate of the matrices of the blocks, scaled to match AdamW's update size."""
     lr_adamw: float = Field(default=1.5e-3, gt=0)
     """Peak rate of everything else."""
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Of the matrices of the blocks: share of the past in the mean of gradients."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Of the matrices."""
     warmup: int = Field(default=30, ge=0)
@@ -48,7 +50,7 @@ class Optimizer:
         rest = [(name, p) for name, p in named if name not in chosen]
         self._parts: list[tuple[torch.optim.Optimizer, list[tuple[str, nn.Parameter]], float]] = []
         if matrices:
-            muon = Muon([p for _, p in matrices], weight_decay=config.weight_decay)
+            muon = Muon([p for _, p in matrices], momentum=config.momentum, weight_decay=config.weight_decay)
             self._parts.append((muon, matrices, config.lr_muon))
         adamw = torch.optim.AdamW([p for _, p in rest], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
         self._parts.append((adamw, rest, config.lr_adamw))
