@@ -17,6 +17,7 @@ from vidboot.data.clips import mean_colour
 from vidboot.data.progress import Progress, silent
 from vidboot.fit import Report
 from vidboot.leak import templates
+from vidboot.memory import give_back
 from vidboot.nets.residual import Residual, gate_sums, smooth_gate
 from vidboot.run import Run, alone, save_tensors
 from vidboot.stages import Training
@@ -55,6 +56,7 @@ def train(
         side_by_side(training, train_low_res, train_clips, train_direct)
         if data.full and run.done("clip") and run.done(low_res_stage(0)):
             train_joins(training)
+    give_back()
     return run
 
 
