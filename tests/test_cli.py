@@ -4,17 +4,25 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from vidboot.__main__ import app
+from vidboot.build import Model
+from vidboot.composition import whole
 from vidboot.data.encode import save_tiny
+from vidboot.evaluate import real_shots
 from vidboot.generate import generate
+from vidboot.run import Run
+from vidboot.scan import audit
 from vidboot.synthetic import FolderSizes, write_folder
+from vidboot.training_data import Folder
 
 SIZES = FolderSizes(
     clips=4,
@@ -198,6 +206,12 @@ def test_a_folder_of_broken_files_is_work_that_failed(tmp_path: Path) -> None:
         (("--preset", "huge"), ("no preset 'huge'", "smoke, tiny")),
         (("--config", "none.toml"), ("cannot read the settings none.toml",)),
         (("--set", "device=gpu"), ("device = 'gpu'",)),
+        pytest.param(
+            ("--set", "device=cuda"),
+            ("torch sees no GPU here",),
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here"),
+        ),
+        (("--set", "clip.net.heads=3"), ("is not divisible by 4 heads = 12",)),
     ],
 )
 def test_wrong_settings_are_a_wrong_call(root: Path, trained: Any, arguments: tuple[str], words: tuple[str]) -> None:
@@ -208,6 +222,57 @@ def test_wrong_settings_are_a_wrong_call(root: Path, trained: Any, arguments: tu
 def test_a_run_goes_on_with_its_own_settings_only(run: Path, root: Path) -> None:
     result = train(root, "--set", "precision=float32", "--set", "clip.train.steps=13")
     check_refused(result, 2, "was begun with other settings (clip.train.steps)")
+
+
+def test_a_run_goes_on_although_a_setting_was_added_since_it_was_begun_or_the_device_is_another(
+    run: Path, root: Path
+) -> None:
+    earlier = root / "earlier"
+    shutil.copytree(run, earlier)
+    record = json.loads((earlier / "run.json").read_text())
+    del record["config"]["clip"]["train"]["optim"]["momentum"]
+    record["config"]["device"] = "cuda"
+    (earlier / "run.json").write_text(json.dumps(record))
+    result = train(root, "--set", "precision=float32", out="earlier")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_gate_has_its_say_while_it_is_fitted_at_noise_where_the_sharp_net_is_not_asked(run: Path) -> None:
+    model = Model(Run(run))
+    gate, noise = model.parts.gate(0), torch.randn(1, 16, 3, 16, 16)
+    sigma = torch.tensor([2 * model.config.clip.sigma_max])
+    whole(model.composition(16, join=gate))(sigma * noise, sigma).square().mean().backward()
+    assert any(p.grad is not None and p.grad.any() for p in gate.parameters())
+
+
+def test_only_what_is_full_video_stands_for_real_video(run: Path, root: Path) -> None:
+    files, shots = audit(root / "videos", root / "work")
+    folder = Folder(root / "videos", root / "work", files, shots)
+    real = real_shots(Run(run), folder)
+    assert {Path(shot.path).stem.rstrip("0123456789") for shot in real} == {"full_"}
+    assert len(real) == 2
+    slow = [replace(shot, fps=3.0) for shot in shots]
+    assert not real_shots(Run(run), replace(folder, shots=slow))
+    assert not real_shots(Run(run), folder, 41)  # they have 40 frames
+
+
+def test_seams_are_looked_for_where_windows_join(run: Path) -> None:
+    model = Model(Run(run))
+    window, overlap = model.config.clip.window, model.config.clip.overlap
+    assert model.joins("clips-only", window + 1) == [1]
+    assert model.joins("clips-only", 3 * window)[:2] == [window - overlap, 2 * (window - overlap)]
+    assert model.joins("full", 3 * window) == [piece.start for piece in model.parts.sharp_plan()(3 * window)[1:]]
+    assert model.joins("direct", 3 * window) == []
+
+
+def test_an_evaluation_without_joins_has_no_seams_and_a_page_that_cannot_be_written_is_told_first(
+    run: Path, root: Path
+) -> None:
+    how = ("evaluate", run, "--videos", root / "videos", "--work", root / "work", "--samples", 2, "--frames", 8)
+    check_refused(vidboot(*how, "--page", root / "no" / "page.html"), 2, "does not exist")
+    result = vidboot(*how, "--policy", "direct", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["seam_ratio"] == {}
 
 
 def test_a_folder_of_something_else_is_no_place_for_a_run(root: Path, trained: Any) -> None:

@@ -40,8 +40,9 @@ def film(name: str, *, frames: int = 40, side: int = 16, copy_of: str = "", **ch
 
 def folder_of(work: Path, *films: tuple[FileRecord, Shot], marked: tuple[str, ...] = ()) -> Folder:
     (work / "masks").mkdir(parents=True, exist_ok=True)
+    event = {"kind": "mark", "first_seconds": 1.0, "last_seconds": 2.0, "status": "accepted"}
     for name in marked:
-        (work / "masks" / f"content of {name}.json").write_text(json.dumps({"events": [{"status": "accepted"}]}))
+        (work / "masks" / f"content of {name}.json").write_text(json.dumps({"events": [event]}))
     return Folder(work / "videos", work, [file for file, _ in films], [shot for _, shot in films])
 
 

@@ -48,7 +48,7 @@ def test_two_lines_run_at_once_each_on_half_of_the_cores_and_a_third_after_them(
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(("device", "threads"), [("cuda", 2), ("cpu", 1)])
+@pytest.mark.parametrize(("device", "threads"), [("meta", 2), ("cpu", 1)])
 def test_an_accelerator_and_a_single_core_take_one_line_after_the_other(device: str, threads: int) -> None:
     torch.set_num_threads(threads)
     lines = []

@@ -128,9 +128,11 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     """Scan what is new, then train."""
     from vidboot import scan as audit
     from vidboot import train as verb
+    from vidboot.build import device_of
     from vidboot.data.progress import on_stderr
 
     verb.check_out(out)
+    device_of(config)
     with on_stderr("scan") as progress:
         files, shots = audit.usable(videos, work, progress=progress)
     with on_stderr("cache") as progress:
@@ -183,25 +185,27 @@ def evaluate(
         from vidboot import pages
         from vidboot import scan as audit
         from vidboot.build import check_policy
+        from vidboot.data.encode import check_writable
         from vidboot.run import Run
 
         opened = Run(run)
         folder = work_folder(videos, work)
+        where = page or run / "evaluation.html"
+        check_writable(where)
         with on_stderr("scan") as progress:
-            _, shots = audit.audit(videos, folder, progress=progress)
+            files, shots = audit.audit(videos, folder, progress=progress)
         with on_stderr("evaluate") as progress:
             evaluation = verb.evaluate(
                 run,
                 videos,
                 folder,
-                shots,
+                verb.real_shots(opened, verb.Folder(videos, folder, files, shots), frames),
                 frames=frames,
                 samples=samples,
                 policies=[check_policy(name) for name in policy] if policy else None,
                 seed=seed,
                 progress=progress,
             )
-        where = page or run / "evaluation.html"
         pages.write_page(where, evaluation, opened)
     show({**evaluation.numbers, "page": str(where)}, as_json, lambda: pages.format_numbers(evaluation, where))
 

@@ -61,12 +61,20 @@ def knots() -> Tensor:
 
 
 def device_of(config: Config) -> torch.device:
+    """Return the device that the settings ask for.
+
+    Raises:
+        ValueError: torch knows no such device, or sees none here.
+    """
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(config.device)
+        device = torch.device(config.device)
     except RuntimeError:
         raise ValueError(f"setting device = {config.device!r} is no device that torch knows") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"setting device = {config.device!r}: torch sees no GPU here; auto looks for one")
+    return device
 
 
 def faster_precision(device: torch.device) -> str:
@@ -107,7 +115,7 @@ class Parts:
 
     @classmethod
     def of(cls, run: Run) -> Parts:
-        """Read from a run what its modules need.
+        """Read from a run what its modules need; where its device is not, another will do.
 
         Raises:
             ValueError: the run's settings are not of this version.
@@ -117,6 +125,8 @@ class Parts:
         if missing:
             raise ValueError(f"{run.path / 'run.json'} lacks {', '.join(missing)}")
         config = settings.check(record["config"])
+        if config.device.startswith("cuda") and not torch.cuda.is_available():
+            config = config.model_copy(update={"device": "auto"})
         mean, precision = torch.tensor(record["mean"]), getattr(torch, record["precision"])
         return cls(config, mean, record["spread"], record["clip_frames"], precision, device_of(config))
 
@@ -194,8 +204,22 @@ class Model:
     def composition(self, frames: int, *, join: Join | None = None) -> Stream:
         """Sharp windows in time, joined with the low-res view; ``join`` stands in for the run's own gate."""
         sharp, view = self._sharp_stream(self.parts.sharp_plan()), LowRes(self.config.low_res.factor)
-        below = self.config.clip.sigma_max
+        # A gate that is being fitted must have its say at every level.
+        below = self.config.clip.sigma_max if join is None else float("inf")
         return joined(sharp, view, self.low_res_stream(frames), join or self.join(0), inner_below=below)
+
+    def joins(self, policy: Policy, frames: int) -> list[int]:
+        """Return the first frames of the windows after the first, of which a policy joins a video."""
+        low, clip = self.config.low_res, self.config.clip
+        if policy == "direct":
+            return []
+        if policy == "low-res-only":
+            plan = tapered(low.window, low.overlap)
+        elif policy == "clips-only" or frames <= clip.window:
+            plan = tapered(clip.window, clip.overlap)
+        else:
+            plan = self.parts.sharp_plan()
+        return [piece.start for piece in plan(frames)[1:]]
 
     def clip(self) -> NetDenoiser:
         return self._loaded("clip", self.parts.clip)

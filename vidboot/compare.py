@@ -21,7 +21,7 @@ from vidboot.comparison import Comparison, Contender, Trained, measure, summary
 from vidboot.config import Config
 from vidboot.data.progress import Progress
 from vidboot.data.records import Shot
-from vidboot.evaluate import evaluate
+from vidboot.evaluate import check_sizes, evaluate
 from vidboot.fit import Report
 from vidboot.policies import KEEP, RIVALS, Policy, direct_only, split, views_only, without
 from vidboot.report import write_report
@@ -72,6 +72,7 @@ def compare(
         WorkFailed: the folder has too few full videos, or nothing else to train on.
     """
     began = time.monotonic()
+    check_sizes(config.video.frames, sizes.samples)
     for policy in (KEEP, *RIVALS):
         training.check_out(out / policy.name)
     with part("scan") as progress:

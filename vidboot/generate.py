@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vidboot.build import Model, Policy, device_of
+from vidboot.build import Model, Policy
 from vidboot.data.encode import VideoWriter, check_writable, to_uint8
 from vidboot.disk import Disk, Unfinished
 from vidboot.noise import normal_like_frames
@@ -65,7 +65,7 @@ def generate(
     identity = {"weights": run.trained(), "sigmas": sigmas.tolist(), "length": length, "policy": policy, "seed": seed}
 
     with Unfinished.beside(out, identity, does="generates") as unfinished, torch.no_grad():
-        device, begun = device_of(model.config), unfinished.begun
+        device, begun = model.device, unfinished.begun
         y, ahead, after = (
             Disk(unfinished.folder / name, length, shape, device, keep=begun) for name in ("y", "ahead", "after")
         )
@@ -97,7 +97,7 @@ def sample(model: Model, policy: Policy, *, videos: int, frames: int, seed: int,
     video, sigmas = model.config.video, model.config.sampler.sigmas()
     length = model.length(policy, frames)
     stream = model.stream(policy, length)
-    device = device_of(model.config)
+    device = model.device
     for first in range(0, videos, batch):
         B = min(batch, videos - first)
         noise = [

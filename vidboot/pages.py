@@ -103,7 +103,9 @@ def _measures(numbers: Mapping[str, Any]) -> Iterator[report.Metric]:
         allowed = RANGE if key != "flicker" else (None, None)
         yield metric(name, meaning, {k: v / real for k, v in numbers[key].items()}, allowed)
     yield metric("memory of motion", "correlation of speed as far apart", numbers["motion_lag_correlation"])
-    yield metric("seams", "frame difference where windows join over that elsewhere; 1 = none", numbers["seam_ratio"])
+    if numbers["seam_ratio"]:
+        meaning = "frame difference where windows join over that elsewhere; 1 = none"
+        yield metric("seams", meaning, numbers["seam_ratio"])
     yield metric("colour drift", "absolute slope of the mean colour, per second", numbers["colour_drift_slope"])
     if numbers["nearest_training_clip"] is not None:
         meaning = "distance to the nearest training clip; far below real = memorised"

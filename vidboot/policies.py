@@ -82,7 +82,7 @@ def usable(folder: Folder, config: Config) -> Folder:
 
 
 def filtered(folder: Folder, config: Config) -> Folder:
-    """Leave the full shots of files without any damage or mark."""
+    """Leave the full shots without any mark, of files without any damage."""
     return _only(folder, ledger.filtered(folder.files, folder.lines(config)))
 
 

@@ -220,7 +220,7 @@ def _views_table(files: Sequence[FileRecord], lines: Sequence[Line], target: Tar
         table.add_row(view, f"{sum(line.seconds for line in group):.1f}", str(shots), why)
     table.add_section()
     table.add_row("total", f"{sum(line.seconds for line in lines):.1f}", "", "")
-    table.add_row("filtering keeps", f"{kept_by_filtering(files, lines):.1f}", "", "clean files, full shots")
+    table.add_row("filtering keeps", f"{kept_by_filtering(files, lines):.1f}", "", "full, clean shots of sound files")
     return table
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vidboot.build import Model, Parts, device_of, faster_precision, knots, low_res_stage
 from vidboot.composition import whole
-from vidboot.config import Config
+from vidboot.config import Config, check
 from vidboot.data.clips import mean_colour
 from vidboot.data.progress import Progress, silent
 from vidboot.fit import Report
@@ -164,10 +164,11 @@ def cross_fit(training: Training, residual: Residual, unseen: Entries) -> Tensor
     """Sum <R, x - D_views> and |R|² at each knot over videos that the residual has not seen: [2, knots]."""
     pool, model, seed = training.data.full_pool(unseen), Model(training.run), training.config.seed
     D_views = whole(model.composition(pool.longest))
-    sums = torch.zeros(2, len(knots()))
-    for draw in range(CROSS_FIT_DRAWS):
-        video = pool.batch(len(unseen), seed=seed, stage="cross-fit", step=draw).video.to(model.device)
-        sums += gate_sums(residual, D_views, video, knots(), seed=seed * 1_000_003 + draw * 1009)
+    sums, size = torch.zeros(2, len(knots())), training.config.residual.train.batch
+    for step, first in enumerate(range(0, CROSS_FIT_DRAWS * len(unseen), size)):
+        count = min(size, CROSS_FIT_DRAWS * len(unseen) - first)
+        video = pool.batch(count, seed=seed, stage="cross-fit", step=step).video.to(model.device)
+        sums += gate_sums(residual, D_views, video, knots(), seed=seed * 1_000_003 + step * 1009)
     return sums
 
 
@@ -180,9 +181,10 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
     settings = config.model_dump(mode="json")
     if (out / "run.json").is_file():
         run = Run(out)
-        begun = run.record["config"]
-        if begun != settings:
-            changed = ", ".join(sorted(_differences(begun, settings)))
+        begun = check(run.record["config"]).model_dump(mode="json")
+        # Where it is computed is no part of a run.
+        changed = ", ".join(sorted({*_differences(begun, settings)} - {"device"}))
+        if changed:
             raise ValueError(f"{out} was begun with other settings ({changed}): use them, or another --out")
         if run.record["data"] != data.digest:
             raise ValueError(f"{out} was begun with other videos or masks: put them back, or use another --out")

@@ -128,7 +128,7 @@ def kept_by_filtering(files: Sequence[FileRecord], lines: Sequence[Line]) -> flo
 
 
 def filtered(files: Sequence[FileRecord], lines: Sequence[Line]) -> list[Line]:
-    """Return the lines a trainer keeps that filters first: full shots of files without any damage or mark."""
+    """Return the lines a trainer keeps that filters first: full shots without any mark, of files without any damage."""
     clean = {file.path for file in files if not file.damaged}
     return [line for line in lines if line.view == "full" and line.path in clean]
 

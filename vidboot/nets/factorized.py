@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from vidboot.nets.attention import ATTENTION, Places, rotary_in_space, rotary_in_time
@@ -38,6 +38,12 @@ class NetConfig(BaseModel):
     """Hidden width of the MLP over the width."""
     pixels: int = Field(default=0, ge=0)
     """Channels of two convolutions over pixels at the end; 0: none, each place of each frame is drawn alone."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.width % (4 * self.heads):
+            raise ValueError(f"width = {self.width} is not divisible by 4 heads = {4 * self.heads}")
+        return self
 
 
 class Block(nn.Module):
