@@ -177,8 +177,9 @@ def _real(model: Model, videos: Path, work: Path, shots: Sequence[Shot], frames:
     built = cache.build(shots, videos, work, [cache.Spec(video.height, video.width, video.fps)])
     long_enough = [entry for entry in built.entries if entry.frames >= frames][:most]
     if len(long_enough) < 2:
+        wanted = f"{frames} frames of {video.height}x{video.width} at {video.fps:g} fps"
         raise WorkFailed(
-            f"{videos} has {len(long_enough)} shots of {frames} frames at {video.target}; evaluation needs 2"
+            f"{videos} has {len(long_enough)} clean shots of {wanted}, evaluation needs 2 (vidboot scan says why)"
         )
     return torch.stack([_as_video(cache.open_clip(entry, 0, frames)[0]) for entry in long_enough])
 
