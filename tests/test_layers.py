@@ -12,14 +12,14 @@ ROOT = Path(__file__).parent.parent
 
 # From the bottom up; a module may import what is further down, and what is in its own package.
 LAYERS = (
-    ("vidboot_kernels", "boxes"),
-    ("errors", "noise", "views", "masks"),
+    ("vidboot_kernels", "boxes", "trust"),
+    ("errors", "memory", "noise", "views", "masks"),
     ("denoiser", "decisions", "fill", "muon", "terminal"),
     ("composition", "losses", "metrics", "meter"),
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),
     ("run",),
-    ("fit",),
+    ("fit", "disk"),
     ("config",),
     ("build", "training_data", "leak", "mask_merge", "mask_video", "twins"),
     ("stages", "inpaint", "policies"),
