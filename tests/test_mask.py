@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from vidboot import mask as mask_verb
 from vidboot import mask_video, masks
 from vidboot.__main__ import app
 from vidboot.corruption.found import Found
 from vidboot.corruption.thresholds import Thresholds
 from vidboot.data.encode import save_video
 from vidboot.data.records import FileRecord
-from vidboot.mask import KINDS, detection_key
+from vidboot.decisions import Decision, applied
+from vidboot.mask import detection_key
 from vidboot.mask_merge import merged
 
 H, W, FPS = 96, 160, 10
@@ -49,7 +52,7 @@ def mask(videos: Path, work: Path, *arguments: str) -> Any:
 
 
 def content(work: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((work / "masks").iterdir())}
+    return {path.name: path.read_bytes() for path in sorted((work / "masks").glob("[!.]*"))}
 
 
 def test_masks_of_a_folder_are_found_kept_and_made_again_alike(folder: Path, tmp_path: Path) -> None:
@@ -121,9 +124,53 @@ def test_only_what_one_file_depends_on_makes_it_decoded_again() -> None:
     limits = Thresholds()
     folder = limits.model_copy(update={"folder": limits.folder.model_copy(update={"sure_sigma": 9.0})})
     static = limits.model_copy(update={"static": limits.static.model_copy(update={"samples": 9})})
-    key = detection_key(KINDS, None, limits)
-    assert detection_key(KINDS, None, folder) == key
-    assert detection_key(KINDS, None, static) != key
+    key = detection_key(None, limits)
+    assert detection_key(None, folder) == key
+    assert detection_key(None, static) != key
+
+
+def test_what_is_decided_while_detectors_look_is_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    assert mask(folder, work).exit_code == 0
+    path = next((work / "masks").glob("*.json"))
+    before = masks.load(path)
+    detect_all = mask_verb._detect_all
+
+    def meanwhile(*arguments: Any) -> Any:
+        rejected = tuple(event.model_copy(update={"status": "rejected"}) for event in before.events)
+        masks.save(path, masks.Mask(before.sha256, W, H, rejected, before.layers))
+        results, failed = detect_all(*arguments)
+        return {sha: replace(one, found=one.found[:-1]) for sha, one in results.items()}, failed
+
+    monkeypatch.setattr(mask_verb, "_detect_all", meanwhile)
+    assert mask(folder, work).exit_code == 0
+    assert {event.status for event in masks.load(path).events} == {"rejected"}
+
+
+def test_what_all_detectors_found_answers_for_some_of_them_too(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    assert mask(folder, work).exit_code == 0
+    before = content(work)
+    times = [path.stat().st_mtime_ns for path in sorted((work / mask_video.FOLDER).iterdir())]
+    assert mask(folder, work, "--kinds", "bar").exit_code == 0
+    assert mask(folder, work).exit_code == 0
+    assert times == [path.stat().st_mtime_ns for path in sorted((work / mask_video.FOLDER).iterdir())]
+    assert content(work) == before
+
+
+def test_seconds_hidden_twice_count_once_and_what_was_redrawn_is_one_event(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    bars = json.loads(mask(folder, work, "--kinds", "bar").stdout)["kinds"]["bar"]
+    assert bars["events"] == 6  # a pair in each of three videos of 3 s, to the last frame
+    assert bars["seconds"] == pytest.approx(3 * (3 - 1 / FPS), abs=0.01)
+    path = next((work / "masks").glob("*.json"))
+    loaded = masks.load(path)
+    seen = {"kind": "bar", "first_seconds": 0, "last_seconds": 2.9, "seen": loaded.events[0].box}
+    edited = {"sha256": loaded.sha256, "id": loaded.events[0].id, "status": "edited", "box": (0, 0, W, 12)}
+    masks.save(path, applied(loaded, [Decision.model_validate({**seen, **edited})]))
+    assert json.loads(mask(folder, work, "--kinds", "bar").stdout)["kinds"]["bar"]["events"] == 6
 
 
 def test_a_kind_nobody_knows_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -165,6 +212,14 @@ def test_what_a_person_decided_is_neither_lost_nor_found_twice(status: str) -> N
     after = merged(RECORD, [line(0.1, 2.1, x=5), line(8, 9)], kept, ("subtitle",))
     assert after.events[0] == decided
     assert [(e.first_seconds, e.status) for e in after.events[1:]] == [(8, "auto")]
+
+
+def test_an_event_beside_a_decided_one_stays_while_its_kind_is_not_looked_for() -> None:
+    before = merged(RECORD, [line(0, 2), line(0, 2, x=6)], None, ("subtitle",))
+    accepted = before.events[1].model_copy(update={"status": "accepted"})
+    decided = masks.Mask(before.sha256, before.width, before.height, (before.events[0], accepted))
+    again = merged(RECORD, [], decided, ("bar",))
+    assert {event.id: event.status for event in again.events} == {e.id: e.status for e in decided.events}
 
 
 def test_kinds_that_were_not_looked_for_stay() -> None:

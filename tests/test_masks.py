@@ -1,6 +1,8 @@
 """Mask files survive the disk and refuse what is not theirs; no cell that touches a hidden pixel is trusted."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -42,6 +44,41 @@ def test_a_mask_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
     assert loaded == saved
     np.testing.assert_array_equal(loaded.layers, saved.layers)
     assert sorted(path.suffix for path in (tmp_path / "masks").iterdir()) == [".json", ".npz"]
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_kill_at_any_moment_leaves_the_old_mask_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, replace = tmp_path / "m.json", os.replace
+    old = mask(subtitle("a", layer=0), layers=diagonal()[None])
+    new = mask(subtitle("b", layer=1), layers=np.stack([diagonal(), ~diagonal()]))
+    for replaced in range(3):
+        masks.save(path, old)
+        left = iter(range(replaced))
+
+        def until_killed(*names: Any, left: Any = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            replace(*names)
+
+        monkeypatch.setattr(masks.os, "replace", until_killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            masks.save(path, new)
+        monkeypatch.setattr(masks.os, "replace", replace)
+        wanted = new if replaced else old
+        for _ in range(2):
+            loaded = masks.load(path)
+            assert loaded == wanted
+            np.testing.assert_array_equal(loaded.layers, wanted.layers)
+            # A kill while the next mask is being written loses none of it either.
+            with monkeypatch.context() as patch:
+                patch.setattr(masks.np, "savez_compressed", killed)
+                with pytest.raises(KeyboardInterrupt):
+                    masks.save(path, old)
 
 
 def test_the_file_has_the_documented_form(tmp_path: Path) -> None:

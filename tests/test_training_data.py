@@ -11,7 +11,7 @@ WINDOW, LONG = 8, 64
 
 
 def entries(side: int, **frames: int) -> list[Entry]:
-    return [Entry(f"{side}-{name}.npy", name, name, 0, n, side, side, 12.0) for name, n in frames.items()]
+    return [Entry(f"{side}-{name}.npy", name, name, 0, n, side, side, 12.0, (side, side)) for name, n in frames.items()]
 
 
 def mixture(sharp: dict[str, int], small: dict[str, int], *, long_window: int = LONG) -> Mixture:

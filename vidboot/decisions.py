@@ -140,12 +140,14 @@ def _seen(mask: Mask, event: Event) -> Seen:
 
 def _pairs(found: Sequence[Seen], kept: Sequence[Seen]) -> set[int]:
     """Return which of ``found`` are among ``kept``, one to one."""
-    overlaps = [(overlap(a, b), i, j) for i, a in enumerate(found) for j, b in enumerate(kept)]
-    paired: dict[int, int] = {}
-    for sure, i, j in sorted(overlaps, reverse=True):
-        if sure > 0 and i not in paired and j not in paired.values():
-            paired[i] = j
-    return set(paired)
+    overlaps = ((overlap(a, b), i, j) for i, a in enumerate(found) for j, b in enumerate(kept))
+    paired: set[int] = set()
+    taken: set[int] = set()
+    for _, i, j in sorted((pair for pair in overlaps if pair[0] > 0), reverse=True):
+        if i not in paired and j not in taken:
+            paired.add(i)
+            taken.add(j)
+    return paired
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -17,7 +17,6 @@ from vidboot.corruption.ocr import OcrDetector, find_model
 from vidboot.data import cache
 from vidboot.data.cache import Entry, open_clip
 from vidboot.data.encode import to_uint8
-from vidboot.data.geometry import center_crop_box
 from vidboot.data.records import read_shots
 from vidboot.decisions import extent
 from vidboot.masks import Event, Mask
@@ -94,7 +93,7 @@ def _marked(work: Path, config: Config) -> Iterator[tuple[Entry, Mask, Event]]:
 
 def _box_in(entry: Entry, mask: Mask, event: Event) -> Box | None:
     """The mark's box and one pixel around it, in pixels of the cached frames; None if they do not show it."""
-    left, top, right, bottom = center_crop_box(mask.width, mask.height, entry.height, entry.width)
+    left, top, right, bottom = entry.crop(mask.width, mask.height)
     across, down = entry.width / (right - left), entry.height / (bottom - top)
     x0, y0, x1, y1 = extent(mask, event)
     box = (

@@ -25,8 +25,10 @@ from vidboot.corruption.static import StaticSummary
 from vidboot.corruption.thresholds import Thresholds
 from vidboot.data import workers
 from vidboot.data.frame_times import frame_times
+from vidboot.data.locks import one_at_a_time
 from vidboot.data.progress import Progress, printable, silent
 from vidboot.data.records import FileRecord, Shot
+from vidboot.decisions import FOUND
 from vidboot.errors import WorkFailed
 from vidboot.mask_merge import merged
 from vidboot.mask_video import Detected, Job
@@ -79,17 +81,21 @@ def mask(
         raise ValueError(f"there is no text model {text_model}")
     model = None if model_free else text_model or find_model()
     by_sha = {file.sha256: file for file in videos.files if file.status == "usable"}
-    written = {sha: _load_written(videos.work, sha) for sha in by_sha}
+    for sha in by_sha:
+        _load_written(videos.work, sha)  # one that cannot be read is told before the work
     seconds = frame_times(videos.files, videos.shots)
     results, failed = _detect_all(videos, by_sha, seconds, kinds, model, limits, progress, worker_count)
     if failed and not results:
         raise WorkFailed(f"not one video could be looked at: {next(iter(failed.values()))}")
     across = _folder_pass(results, by_sha, limits) if "mark" in kinds else {}
     saved: dict[str, masks.Mask] = {}
-    for sha, result in results.items():
-        found = _all_found(by_sha[sha], seconds[sha], result, across.get(sha, ()), kinds)
-        saved[sha] = merged(by_sha[sha], found, written[sha], kinds)
-        _save(videos.work, saved[sha], written[sha])
+    (videos.work / "masks").mkdir(exist_ok=True)
+    with one_at_a_time(videos.work / "masks"):
+        for sha, result in results.items():
+            found = _all_found(by_sha[sha], seconds[sha], result, across.get(sha, ()), kinds)
+            before = _load_written(videos.work, sha)  # with what was decided meanwhile
+            saved[sha] = merged(by_sha[sha], found, before, kinds)
+            _save(videos.work, saved[sha], before)
     return _summary(saved, failed, kinds, model)
 
 
@@ -129,14 +135,14 @@ def _detect_all(
     """Results by SHA-256 for the files that could be looked at, and what went wrong with the others by path."""
     folder = videos.work / mask_video.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    key = detection_key(kinds, model, limits)
+    key = detection_key(model, limits)
     shots = defaultdict(int)
     for shot in videos.shots:
         shots[shot.path] += 1
     results: dict[str, Detected] = {}
     tasks = []
     for sha, file in by_sha.items():
-        known = mask_video.read(folder / f"{sha}.npz", key)
+        known = mask_video.read(folder / f"{sha}.npz", key, kinds)
         if known is not None:
             results[sha] = known
             progress(len(results), len(by_sha), file.path)
@@ -159,7 +165,7 @@ def _detect_all(
     failed: dict[str, str] = {}
     for outcome in workers.run(tasks, worker_count):
         sha = Path(outcome.task.arguments[1]).stem
-        known = mask_video.read(folder / f"{sha}.npz", key)
+        known = mask_video.read(folder / f"{sha}.npz", key, kinds)
         if known is None:
             failed[by_sha[sha].path] = outcome.message or "it could not be read to its end"
         else:
@@ -168,10 +174,10 @@ def _detect_all(
     return {sha: results[sha] for sha in by_sha if sha in results}, failed
 
 
-def detection_key(kinds: Sequence[str], model: Path | None, limits: Thresholds) -> str:
+def detection_key(model: Path | None, limits: Thresholds) -> str:
     """Name what one file's result depends on: nothing that only the comparison of files uses."""
     of_one_file = limits.model_dump_json(exclude={"folder"})
-    text = [mask_video.VERSION, sorted(kinds), model.name if model else None, of_one_file]
+    text = [mask_video.VERSION, (model.name, model.stat().st_size) if model else None, of_one_file]
     return hashlib.sha256(repr(text).encode()).hexdigest()[:16]
 
 
@@ -227,15 +233,27 @@ def _summary(
 ) -> dict[str, Any]:
     rows = {}
     for kind in kinds:
-        events = [event for mask in saved.values() for event in mask.events if event.kind == kind]
-        hiding = [event for event in events if masks.hides(event)]
+        of_video = [
+            [event for event in mask.events if event.kind == kind and not event.id.endswith(FOUND)]
+            for mask in saved.values()
+        ]
         rows[kind] = {
-            "events": len(events),
-            "to_review": sum(event.status == "auto" and not masks.hides(event) for event in events),
-            "seconds": round(sum(event.last_seconds - event.first_seconds for event in hiding), 3),
+            "events": sum(len(events) for events in of_video),
+            "to_review": sum(e.status == "auto" and not masks.hides(e) for events in of_video for e in events),
+            "seconds": round(sum(_seconds_hidden(events) for events in of_video), 3),
         }
     detector = None if "subtitle" not in kinds else model.name if model else "tophat"
     return {"videos": len(saved), "failed": dict(failed), "text_detector": detector, "kinds": rows}
+
+
+def _seconds_hidden(events: Sequence[masks.Event]) -> float:
+    """Time in which at least one of them hides something."""
+    total, until = 0.0, -np.inf
+    for event in sorted(events, key=lambda event: event.first_seconds):
+        if masks.hides(event):
+            total += max(0.0, event.last_seconds - max(event.first_seconds, until))
+            until = max(until, event.last_seconds)
+    return total
 
 
 def format_table(result: Mapping[str, Any], width: int = 100) -> str:

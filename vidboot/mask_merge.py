@@ -26,7 +26,8 @@ def merged(file: FileRecord, found: Sequence[Found], before: Mask | None, kinds:
     if before is None:
         return fresh
     others = [(before, event) for event in before.events if event.status == "auto" and event.kind not in kinds]
-    return merge(gathered(fresh, [*others, *((fresh, event) for event in fresh.events)]), before)
+    again = merge(fresh, before)
+    return gathered(fresh, [*others, *((again, event) for event in again.events)])
 
 
 def _mask(file: FileRecord, found: Sequence[Found]) -> Mask:

@@ -30,7 +30,8 @@ from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 
 FOLDER = "detections"
-VERSION = 5
+VERSION = 6
+MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 
 
@@ -63,7 +64,7 @@ class Detected:
 def detect(job: Job, out: str, key: str) -> Iterator[bool]:
     """Look at a video and write the result to ``out``; yields True when it is there."""
     cv2.setNumThreads(1)
-    write(Path(out), look(job), key)
+    write(Path(out), look(job), key, job.kinds)
     yield True
 
 
@@ -71,6 +72,8 @@ def look(job: Job) -> Detected:
     """Decode a video once and return what every detector finds."""
     limits = job.thresholds
     wanted = _spread(len(job.pts_seconds), limits.static.samples)
+    at_full_size = min(limits.static.samples, max(4, MOST_LUMA_BYTES // (job.width * job.height)))
+    wanted_whole = _spread(len(job.pts_seconds), at_full_size)
     luma: list[np.ndarray] = []
     small: list[np.ndarray] = []
     size = grid(job.width, job.height, limits.static.side)
@@ -78,8 +81,9 @@ def look(job: Job) -> Detected:
     shrink = _Shrink("rgb24")
 
     def keep(index: int, picture: VideoFrame, quarter_turns: int) -> None:
-        if index in wanted:
+        if index in wanted_whole:
             luma.append(np.rot90(_luma(picture), quarter_turns))
+        if index in wanted:
             small.append(shrink(picture, quarter_turns, *size))
 
     changes = Changes()
@@ -225,15 +229,15 @@ def enlarged(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(pixels.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
 
 
-def write(path: Path, detected: Detected, key: str) -> None:
-    """Write a result, whole or not at all; ``key`` names the settings it was made with."""
+def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> None:
+    """Write a result, whole or not at all; ``key`` names the settings it was made with, ``kinds`` what it tells of."""
     layers = [one.layer for one in detected.found if one.layer is not None]
     events = [
         {"kind": one.kind, "first_seconds": one.first_seconds, "last_seconds": one.last_seconds, "score": one.score}
         | ({"box": one.box} if one.box else {})
         for one in detected.found
     ]
-    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "events": events}))}
+    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "kinds": kinds, "events": events}))}
     if layers:
         arrays["layers"] = np.stack(layers)
     if detected.static is not None:
@@ -245,13 +249,13 @@ def write(path: Path, detected: Detected, key: str) -> None:
     os.replace(part, path)
 
 
-def read(path: Path, key: str) -> Detected | None:
-    """Return a result written with the same settings; None if there is none."""
+def read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
+    """Return a result of the same settings that tells of these kinds, and maybe others; None if there is none."""
     if not path.exists():
         return None
     with np.load(path) as arrays:
         header = json.loads(str(arrays["header"]))
-        if header["key"] != key:
+        if header["key"] != key or not {*kinds} <= {*header["kinds"]}:
             return None
         layers = iter(arrays["layers"]) if "layers" in arrays else iter(())
         found = tuple(

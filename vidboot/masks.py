@@ -67,6 +67,8 @@ class _MaskFile(BaseModel):
     width: Annotated[int, Field(gt=0)]
     height: Annotated[int, Field(gt=0)]
     events: tuple[Event, ...] = ()
+    layers_sha256: str | None = None
+    """Of the layers beside it; None: not known."""
 
 
 def hides(event: Event) -> bool:
@@ -137,34 +139,65 @@ def load(path: Path, *, sha256: str | None = None) -> Mask:
     if sha256 is not None and content.sha256 != sha256:
         raise ValueError(f"{path} is the mask of another video: {content.sha256[:12]}…, not {sha256[:12]}…")
     needs_layers = any(event.layer is not None for event in content.events)
-    layers = _load_layers(path.with_suffix(".npz")) if needs_layers else np.zeros((0, 0, 0), bool)
+    layers = _load_layers(path, content.layers_sha256) if needs_layers else np.zeros((0, 0, 0), bool)
     try:
         return Mask(content.sha256, content.width, content.height, content.events, layers)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _load_layers(path: Path) -> np.ndarray:
-    try:
-        with np.load(path) as arrays:
-            return arrays["layers"].astype(bool)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} does not hold the layers its .json names") from error
+def _load_layers(path: Path, sha256: str | None) -> np.ndarray:
+    """Read the layers that belong to a mask file: those beside it, or those it was killed before giving their name."""
+    layers_path = path.with_suffix(".npz")
+    for file in (layers_path, _part(layers_path)):
+        try:
+            with np.load(file) as arrays:
+                layers = arrays["layers"].astype(bool)
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            continue
+        if sha256 is None or _digest(layers) == sha256:
+            return layers
+    raise ValueError(f"{layers_path} does not hold the layers its .json names")
+
+
+def _digest(layers: np.ndarray) -> str:
+    return hashlib.sha256(repr(layers.shape).encode() + np.packbits(layers).tobytes()).hexdigest()
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
 
 
 def save(path: Path, mask: Mask) -> None:
-    """Write ``mask`` to ``path`` (.json, and .npz if it has layers), each file whole or not at all."""
-    content = _MaskFile(sha256=mask.sha256, width=mask.width, height=mask.height, events=mask.events)
+    """Write ``mask`` to ``path`` (.json, and .npz if it has layers): a kill leaves the old mask or the new one."""
+    layers_path, digest = path.with_suffix(".npz"), _digest(mask.layers) if len(mask.layers) else None
+    content = _MaskFile(
+        sha256=mask.sha256, width=mask.width, height=mask.height, events=mask.events, layers_sha256=digest
+    )
     text = json.dumps(content.model_dump(mode="json", by_alias=True, exclude_none=True), indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     if len(mask.layers):
-        part = path.with_suffix(".npz.part")
-        with part.open("wb") as file:
+        _settle(path)
+        with _part(layers_path).open("wb") as file:
             np.savez_compressed(file, layers=mask.layers)
-        os.replace(part, path.with_suffix(".npz"))
-    part = path.with_suffix(".json.part")
-    part.write_text(text + "\n", encoding="utf-8")
-    os.replace(part, path)
+    _part(path).write_text(text + "\n", encoding="utf-8")
+    os.replace(_part(path), path)
+    if len(mask.layers):
+        os.replace(_part(layers_path), layers_path)
+
+
+def _settle(path: Path) -> None:
+    """Give the layers of a mask file their name, where a kill came before it: others are about to take their place."""
+    part = _part(path.with_suffix(".npz"))
+    if part.exists() and path.exists():
+        sha256 = _MaskFile.model_validate_json(path.read_bytes()).layers_sha256
+        try:
+            with np.load(part) as arrays:
+                mine = _digest(arrays["layers"].astype(bool)) == sha256
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            mine = False
+        if mine:
+            os.replace(part, path.with_suffix(".npz"))
 
 
 def default_dilation(width: int, height: int) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidboot import decisions, masks
+from vidboot.data.locks import one_at_a_time
 from vidboot.data.progress import Progress, silent
 from vidboot.report.review import write_page
 from vidboot.report.strips import cards
@@ -29,6 +31,15 @@ def apply_decisions(work: Path, path: Path) -> dict[str, Any]:
         OSError: a mask file cannot be written.
     """
     by_video = decisions.read(path)
+    if not (work / "masks").is_dir():
+        raise ValueError(f"{work} has no masks to apply {path} to: vidboot mask makes them")
+    with one_at_a_time(work / "masks"):
+        changed = _apply(work, path, by_video)
+    return {"decisions": sum(map(len, by_video.values())), "videos": len(by_video), "changed": changed}
+
+
+def _apply(work: Path, path: Path, by_video: Mapping[str, Sequence[decisions.Decision]]) -> int:
+    """Write the masks that decisions change, and return how many those are."""
     changed: dict[Path, masks.Mask] = {}
     for sha256, of_video in by_video.items():
         file = mask_path(work, sha256)
@@ -43,7 +54,7 @@ def apply_decisions(work: Path, path: Path) -> dict[str, Any]:
             changed[file] = after
     if changed:
         _replace_all(work / "masks", changed)
-    return {"decisions": sum(map(len, by_video.values())), "videos": len(by_video), "changed": len(changed)}
+    return len(changed)
 
 
 def _replace_all(folder: Path, changed: dict[Path, masks.Mask]) -> None:

@@ -120,5 +120,10 @@ def test_a_picture_that_stops_and_goes_on_is_frozen_from_its_first_repeat_to_its
     assert frozen_spans(film) == [(12 / FPS, 24 / FPS)]
 
 
+def test_slides_between_cuts_are_not_frozen() -> None:
+    slides = np.stack([texture(90, 160, seed) for seed in range(5)])
+    assert frozen_spans(np.repeat(slides, 20, axis=0)) == []
+
+
 def test_a_still_camera_is_not_frozen() -> None:
     assert frozen_spans(np.repeat(texture(90, 160, 3)[None], 30, axis=0)) == []

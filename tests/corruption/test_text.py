@@ -7,6 +7,7 @@ from scenes import FPS, burn, letters, panning, shown, texture
 
 from vidboot.corruption import moving
 from vidboot.corruption.found import Found
+from vidboot.corruption.line import Template
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextBoxes, tophat_boxes
@@ -153,3 +154,14 @@ def test_a_picture_moves_along_with_a_line_only_if_it_goes_as_far(camera: int, a
     wide = cv2.cvtColor(texture(60, 300, 5), cv2.COLOR_RGB2GRAY)
     then, now = wide[:, 50:250], wide[:, 50 - camera : 250 - camera]
     assert moving.background_moves((60.0, 24.0, 120.0, 36.0), now, then, -10, 0) == along
+
+
+def test_a_line_that_fades_away_keeps_its_strokes() -> None:
+    grey = np.full((40, 120), 100, np.uint8)
+    written = grey.copy()
+    written[15:25, 20:100:6] = 116
+    template = Template(written, (10, 5, 110, 35))
+    tight = template.tight
+    for _ in range(20):
+        template.learn(grey)
+    assert np.abs(np.subtract(template.tight, tight)).max() <= 2

@@ -12,7 +12,7 @@ import pytest
 from films import break_packet, moving_square, write_film
 
 from vidboot.data import cache
-from vidboot.data.cache import Clips, Spec, build, open_clip, plan
+from vidboot.data.cache import Clips, Entry, Spec, build, open_clip, plan
 from vidboot.data.decode import Resizer, Video
 from vidboot.data.locks import one_at_a_time
 from vidboot.data.records import Shot
@@ -199,6 +199,13 @@ cache.build(records.read_shots(work), Path({str(videos)!r}), work, specs, worker
     assert len(built.entries) == 12
     assert all(os.stat(path).st_mtime_ns == mtime_ns for path, mtime_ns in before.items())
     assert all(open_clip(entry, 0, entry.frames)[0].shape[0] == entry.frames for entry in built.entries)
+
+
+def test_a_crop_of_smaller_pictures_is_found_in_the_mask_of_the_largest() -> None:
+    entry = Entry("a.npy", "a.mp4", "5a", 0, 8, 32, 32, 8.0, shown=(640, 360))
+    assert entry.crop(640, 360) == (140, 0, 500, 360)
+    assert entry.crop(640, 480) == (140, 0, 500, 480)  # the detectors saw it stretched to that
+    assert entry.crop(320, 180) == (70, 0, 250, 180)
 
 
 def test_only_the_most_recent_shots_stay_open(videos: Path, work: Path) -> None:

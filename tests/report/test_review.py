@@ -179,14 +179,14 @@ def test_one_wrong_decision_and_nothing_is_written(folder: Path, spoil: Any, wor
     content = decided(folder / "work")
     spoil(content)
     (folder / "d.json").write_text(json.dumps(content))
-    files = {path: path.read_bytes() for path in (folder / "work" / "masks").iterdir()}
+    files = {path: path.read_bytes() for path in (folder / "work" / "masks").glob("[!.]*")}
     result = apply(folder, folder / "d.json")
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("vidboot: ")
     assert words in result.stderr
     assert "d.json" in result.stderr
-    assert {path: path.read_bytes() for path in (folder / "work" / "masks").iterdir()} == files
+    assert {path: path.read_bytes() for path in (folder / "work" / "masks").glob("[!.]*")} == files
 
 
 def test_the_page_shows_what_was_decided_and_asks_of_a_redrawn_event_once(folder: Path) -> None:

@@ -28,7 +28,9 @@ class Template:
         self._seen += 1
         mean = self._sum / self._seen
         strength = np.hypot(mean[..., 0], mean[..., 1])
-        self.strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
+        strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
+        # What fades away keeps the strokes it had.
+        self.strokes = strokes if strokes.any() or self._seen == 1 else self.strokes
         self._at_strokes = mean[self.strokes]
 
     @property

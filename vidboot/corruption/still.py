@@ -29,6 +29,11 @@ class Changes:
         self.seconds.append(seconds)
 
 
+def _motion(change: np.ndarray) -> float:
+    """Second largest change of a few frames: a cut alone, as between two slides, is no motion."""
+    return float(np.sort(change)[-2]) if len(change) > 1 else 0.0
+
+
 def find_frozen(changes: Changes, *, thresholds: StillThresholds) -> list[Found]:
     """Return the spans that repeat a frame between two spans of motion, as boxes of the whole frame (0, 0, 1, 1).
 
@@ -40,7 +45,7 @@ def find_frozen(changes: Changes, *, thresholds: StillThresholds) -> list[Found]
     found = []
     for first, end in zip(edges[::2], edges[1::2], strict=True):
         before, after = change[max(0, first - 3) : first], change[end : end + 3]
-        moving = min(np.max(before, initial=0.0), np.max(after, initial=0.0)) >= thresholds.motion_change
+        moving = min(_motion(before), _motion(after)) >= thresholds.motion_change
         if end - first >= thresholds.least_frames and moving and first > 1:
             seconds = changes.seconds[first], changes.seconds[end - 1]
             found.append(

@@ -21,7 +21,7 @@ import numpy as np
 from vidboot.data import workers
 from vidboot.data.cache_writer import DISK_FULL, PARTIAL, Order
 from vidboot.data.decode import FILTER
-from vidboot.data.geometry import detail
+from vidboot.data.geometry import center_crop_box, detail
 from vidboot.data.locks import one_at_a_time
 from vidboot.data.progress import Progress, printable, silent
 from vidboot.data.records import Shot
@@ -62,6 +62,14 @@ class Entry:
     height: int
     width: int
     fps: float
+    shown: tuple[int, int]
+    """Width and height of the pictures it was cut out of, as displayed."""
+
+    def crop(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return what of those pictures is cached, in pixels of a mask: all pictures of a file fill its one size."""
+        x0, y0, x1, y1 = center_crop_box(*self.shown, self.height, self.width)
+        across, down = width / self.shown[0], height / self.shown[1]
+        return x0 * across, y0 * down, x1 * across, y1 * down
 
     @property
     def times_path(self) -> str:
@@ -185,7 +193,9 @@ def _map(entry: Entry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _entry(shot: Shot, work: Path, spec: Spec) -> Entry:
     frames = len(nearest_frames(np.array(shot.pts_seconds), spec.fps))
     path = str(work / FOLDER / f"{_key(shot, spec)}.npy")
-    return Entry(path, shot.path, shot.sha256, shot.shot, frames, spec.height, spec.width, spec.fps)
+    return Entry(
+        path, shot.path, shot.sha256, shot.shot, frames, spec.height, spec.width, spec.fps, (shot.width, shot.height)
+    )
 
 
 def _key(shot: Shot, spec: Spec) -> str:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from vidboot import masks
 from vidboot.data.cache import Entry, open_clip
-from vidboot.data.geometry import center_crop_box
 from vidboot.losses import Batch
 from vidboot.views import TimeMean, restrict_visible
 
@@ -153,7 +152,7 @@ def _mask_of_shot(entry: Entry, mask: Path, mtime_ns: int) -> tuple[np.ndarray, 
     """
     loaded = masks.load(mask, sha256=entry.sha256)
     height, width = entry.height, entry.width
-    box = center_crop_box(loaded.width, loaded.height, height, width)
+    box = entry.crop(loaded.width, loaded.height)
     _, pts_seconds, _ = open_clip(entry, 0, entry.frames)
     return masks.distinct_visible(loaded, pts_seconds, box, height, width)
 
