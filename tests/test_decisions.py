@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidboot import decisions, masks
+from vidboot import decisions, visibility
 from vidboot.decisions import FOUND, Decision, applied, merge
 from vidboot.masks import Event, Mask
 
@@ -46,7 +46,7 @@ def test_a_redrawn_event_hides_its_new_box_and_no_longer_what_was_found() -> Non
     layer = np.zeros((1, 100, 120), bool)
     layer[0, 60:80, 20:90] = True
     after = applied(mask(event(layer=0), layers=layer), [decision(status="edited", box=(0, 0, 10, 5))])
-    hidden = masks.visible(after, [2.0], (0, 0, 120, 100), 100, 120, dilation=0)[0] == 0
+    hidden = visibility.visible(after, [2.0], (0, 0, 120, 100), 100, 120, dilation=0)[0] == 0
     expected = np.zeros((100, 120), bool)
     expected[:5, :10] = True
     np.testing.assert_array_equal(hidden, expected)

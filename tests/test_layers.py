@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("vidboot_kernels", "boxes", "trust"),
     ("errors", "memory", "noise", "views", "masks"),
-    ("denoiser", "decisions", "fill", "muon", "terminal"),
+    ("visibility", "denoiser", "decisions", "fill", "muon", "terminal"),
     ("composition", "losses", "metrics", "meter"),
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),

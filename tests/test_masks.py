@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidboot import masks
+from vidboot import masks, visibility
 from vidboot.boxes import Box
 from vidboot.masks import Event, Mask
 
@@ -168,7 +168,7 @@ def test_two_events_of_one_name_and_layers_of_another_size_are_refused() -> None
 
 
 def test_an_event_hides_its_box_from_its_first_frame_to_its_last() -> None:
-    shown = masks.visible(mask(subtitle()), [0, 0.9, 1, 1.5, 2, 2.1], WHOLE, 10, 12, dilation=0)
+    shown = visibility.visible(mask(subtitle()), [0, 0.9, 1, 1.5, 2, 2.1], WHOLE, 10, 12, dilation=0)
     expected = np.ones((10, 12))
     expected[6:8, 2:9] = 0
     assert [bool((frame == 1).all()) for frame in shown] == [True, True, False, False, False, True]
@@ -178,30 +178,30 @@ def test_an_event_hides_its_box_from_its_first_frame_to_its_last() -> None:
 
 def test_rejected_events_hide_nothing_and_the_others_do() -> None:
     hidden = {
-        status: (masks.visible(mask(subtitle(status=status)), [1.5], WHOLE, 10, 12) == 0).any()
+        status: (visibility.visible(mask(subtitle(status=status)), [1.5], WHOLE, 10, 12) == 0).any()
         for status in ("auto", "accepted", "edited", "rejected")
     }
     assert hidden == {"auto": True, "accepted": True, "edited": True, "rejected": False}
 
 
 def test_without_events_or_frames_nothing_is_hidden() -> None:
-    assert masks.visible(mask(), [0, 1], WHOLE, 5, 6).all()
-    assert masks.visible(mask(subtitle()), [], WHOLE, 5, 6).shape == (0, 5, 6)
+    assert visibility.visible(mask(), [0, 1], WHOLE, 5, 6).all()
+    assert visibility.visible(mask(subtitle()), [], WHOLE, 5, 6).shape == (0, 5, 6)
 
 
 @pytest.mark.parametrize("by", [0, 1, 3])
 def test_dilation_grows_boxes_and_layers_alike(by: int) -> None:
     layer = np.zeros((1, 10, 12), bool)
     layer[0, 6:8, 2:9] = True
-    boxed = masks.visible(mask(subtitle()), [1], WHOLE, 10, 12, dilation=by)
-    layered = masks.visible(mask(subtitle(layer=0), layers=layer), [1], WHOLE, 10, 12, dilation=by)
+    boxed = visibility.visible(mask(subtitle()), [1], WHOLE, 10, 12, dilation=by)
+    layered = visibility.visible(mask(subtitle(layer=0), layers=layer), [1], WHOLE, 10, 12, dilation=by)
     np.testing.assert_array_equal(boxed, layered)
     assert (boxed == 0).sum() == (min(8 + by, 10) - (6 - by)) * (min(9 + by, 12) - max(2 - by, 0))
 
 
 def test_dilation_follows_the_shorter_side_and_spares_small_pictures() -> None:
     sizes = ((32, 32), (64, 64), (176, 144), (640, 360), (360, 640), (1280, 720), (1920, 1080))
-    assert [masks.default_dilation(*size) for size in sizes] == [1, 1, 2, 3, 3, 5, 7]
+    assert [visibility.default_dilation(*size) for size in sizes] == [1, 1, 2, 3, 3, 5, 7]
 
 
 def test_an_unsure_event_hides_nothing_until_somebody_accepts_it() -> None:
@@ -214,13 +214,13 @@ def test_an_unsure_event_hides_nothing_until_somebody_accepts_it() -> None:
     ):
         event = subtitle().model_copy(update={"status": status, "score": score})
         assert masks.hides(event) == hides
-        assert (masks.visible(mask(event), [1], WHOLE, 10, 12).min() == 0) == hides
+        assert (visibility.visible(mask(event), [1], WHOLE, 10, 12).min() == 0) == hides
 
 
 def test_a_latent_cell_is_visible_only_if_all_of_its_pixels_and_frames_are() -> None:
     shown = np.ones((10, 16, 24), np.uint8)
     shown[3, 0, 8] = shown[9, 15, 0] = 0
-    latent = masks.latent(shown, 8, 4)
+    latent = visibility.latent(shown, 8, 4)
     assert latent.shape == (4, 2, 3)  # frame 0, 1 to 4, 5 to 8, 9
     assert {tuple(cell) for cell in np.argwhere(latent == 0)} == {(1, 0, 1), (3, 1, 0)}
 
@@ -243,35 +243,35 @@ def trusted_by_definition(hidden: np.ndarray, box: Box, height: int, width: int)
 def test_a_cell_is_trusted_only_if_every_pixel_it_touches_is(box: Box, height: int, width: int) -> None:
     rng = np.random.default_rng(height)
     x0, x1 = np.sort(rng.uniform(0, 12, 2))
-    boxed = masks.visible(mask(subtitle(box=(x0, 2.5, x1, 7))), [1], box, height, width, dilation=0)
+    boxed = visibility.visible(mask(subtitle(box=(x0, 2.5, x1, 7))), [1], box, height, width, dilation=0)
     touched = np.zeros((10, 12), bool)
     touched[2:7, int(x0) : int(np.ceil(x1))] = True
     np.testing.assert_array_equal(boxed[0], trusted_by_definition(touched, box, height, width))
     hidden = rng.random((10, 12)) < 0.04
-    shown = masks.visible(mask(subtitle(layer=0), layers=hidden[None]), [1], box, height, width, dilation=0)
+    shown = visibility.visible(mask(subtitle(layer=0), layers=hidden[None]), [1], box, height, width, dilation=0)
     np.testing.assert_array_equal(shown[0], trusted_by_definition(hidden, box, height, width))
 
 
 @pytest.mark.parametrize("box", [(0, 0, 13, 10), (-1, 0, 12, 10), (4, 0, 4, 10)])
 def test_a_crop_outside_the_source_is_refused(box: Box) -> None:
     with pytest.raises(ValueError, match="crop_box"):
-        masks.visible(mask(subtitle()), [1], box, 5, 6)
+        visibility.visible(mask(subtitle()), [1], box, 5, 6)
 
 
 def test_overlapping_events_hide_their_union_only_while_both_are_there() -> None:
     events = subtitle("a", first=0, last=2), subtitle("b", first=1, last=3, box=(0, 0, 3, 3))
-    together = masks.visible(mask(*events), [0.5, 1.5, 2.5], WHOLE, 10, 12)
-    alone = [masks.visible(mask(event), [0.5, 1.5, 2.5], WHOLE, 10, 12) for event in events]
+    together = visibility.visible(mask(*events), [0.5, 1.5, 2.5], WHOLE, 10, 12)
+    alone = [visibility.visible(mask(event), [0.5, 1.5, 2.5], WHOLE, 10, 12) for event in events]
     np.testing.assert_array_equal(together, alone[0] & alone[1])
 
 
 def test_cells_say_how_much_of_a_patch_is_visible() -> None:
     shown = np.ones((2, 4, 8), np.uint8)
     shown[1, :2, :3] = 0
-    np.testing.assert_array_equal(masks.cells(shown, 2)[1], [[0, 0.5, 1, 1], [1, 1, 1, 1]])
-    assert masks.cells(shown, 4).shape == (2, 1, 2)
+    np.testing.assert_array_equal(visibility.cells(shown, 2)[1], [[0, 0.5, 1, 1], [1, 1, 1, 1]])
+    assert visibility.cells(shown, 4).shape == (2, 1, 2)
     with pytest.raises(ValueError, match="not divisible"):
-        masks.cells(shown, 3)
+        visibility.cells(shown, 3)
 
 
 def test_reading_masks_does_not_import_torch() -> None:

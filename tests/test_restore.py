@@ -15,7 +15,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from vidboot import config as settings
-from vidboot import inpaint, masks, restore
+from vidboot import inpaint, masks, restore, visibility
 from vidboot.__main__ import app
 from vidboot.build import Model, Parts, low_res_stage
 from vidboot.composition import in_memory, known
@@ -168,7 +168,7 @@ def test_a_lossless_file_holds_every_pixel_outside_the_mask_and_the_mark_is_gone
     after, times_after = decoded(tmp_path / "out.mp4")
     np.testing.assert_allclose(times_after, times, atol=1e-3)
     source = list(restore.pictures(survey(path)))
-    visible = masks.visible(mask, times, (0, 0, *size), size[1], size[0]).astype(bool)
+    visible = visibility.visible(mask, times, (0, 0, *size), size[1], size[0]).astype(bool)
     np.testing.assert_array_equal(after[visible], np.stack(source)[visible])
     x0, y0, x1, y1 = (int(side) for side in mask.events[0].box or ())
     marked = np.abs(after[10:20, y0 + 1 : y1 - 1, x0 + 1 : x1 - 1].astype(int) - RED).max(-1)
@@ -182,7 +182,7 @@ def test_what_memory_fills_is_what_the_file_gets(run: Path, tmp_path: Path) -> N
     assert call(run, tmp_path, "--lossless", "--seed", 3).exit_code == 0
     source = torch.from_numpy(np.stack(list(restore.pictures(survey(path)))))
     video = (source.permute(0, 3, 1, 2).float() / 127.5 - 1)[None]
-    visible = torch.from_numpy(masks.visible(mask, np.arange(30) / FPS, (0, 0, 16, 16), 16, 16))[None, :, None]
+    visible = torch.from_numpy(visibility.visible(mask, np.arange(30) / FPS, (0, 0, 16, 16), 16, 16))[None, :, None]
     expected = inpaint.inpaint(filler(run, seed=3), video, visible)[0]
     after, _ = decoded(tmp_path / "out.mp4")
     # The stretch that is sampled is the whole clip: all of it is near what is hidden.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from av.error import InvalidDataError
 
-from vidboot import masks
+from vidboot import masks, visibility
 from vidboot.data.encode import save_tiny
 from vidboot.synthetic import COLOURS, SPECIES, FolderSizes, WrittenFile, burn_subtitle, video, write_folder
 
@@ -133,7 +133,7 @@ def test_each_subtitled_file_has_a_mask_that_hides_its_text(folder: tuple[Path, 
     loaded = [masks.load(path) for path in (root / "work" / "masks").glob("*.json")]
     for file in (file for file in written if file.role == "subtitled"):
         [mask] = [mask for mask in loaded if mask.events == file.subtitles]
-        shown = masks.visible(mask, np.arange(64) / 8, (0, 0, 32, 32), 32, 32)
+        shown = visibility.visible(mask, np.arange(64) / 8, (0, 0, 32, 32), 32, 32)
         clean, _ = video(0, 3_000_000 + int(file.path.stem[-5:]), frames=64)
         wrong = np.abs(decode(file.path).astype(int) - clean).max(-1) > 40
         assert wrong.any()

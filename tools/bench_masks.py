@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from overlay_art import BARS, MARKS
 
-from vidboot import masks
+from vidboot import masks, visibility
 from vidboot.data.frame_times import frame_times
 from vidboot.data.progress import on_stderr
 from vidboot.mask import KINDS, Videos, mask
@@ -57,7 +57,7 @@ def score_clip(truth_path: Path, work: Path, sha256: str, pts_seconds: np.ndarra
     path = work / "masks" / f"{sha256}.json"
     found = masks.load(path) if path.exists() else masks.Mask(sha256, W, H)
     dilation = 0 if undilated else None
-    hidden = masks.visible(found, pts_seconds[:T], (0, 0, found.width, found.height), H, W, dilation=dilation) == 0
+    hidden = visibility.visible(found, pts_seconds[:T], (0, 0, found.width, found.height), H, W, dilation=dilation) == 0
     T = len(hidden)
     near = np.zeros((T, H, W), bool)
     burnt = hit = covered = 0
@@ -70,7 +70,8 @@ def score_clip(truth_path: Path, work: Path, sha256: str, pts_seconds: np.ndarra
         own_hit = int((part & glyph).sum())
         burnt, hit = burnt + own, hit + own_hit
         covered += own_hit >= COVERED * own
-        grown = np.stack([_near(o, event["what"] in (*MARKS, *BARS), masks.default_dilation(W, H)) for o in overlay])
+        by = visibility.default_dilation(W, H)
+        grown = np.stack([_near(o, event["what"] in (*MARKS, *BARS), by) for o in overlay])
         near[first : last + 1] |= grown
     clean = ~near
     error = _bars_error(found, truth) if truth["kind"] in BARS else None
@@ -210,7 +211,7 @@ def _hidden_share(work: Path, sha256: str, pts_seconds: np.ndarray) -> float:
     """Share of a clean clip that the mask hides."""
     found = masks.load(work / "masks" / f"{sha256}.json")
     height, width = max(1, found.height // 4), max(1, found.width // 4)
-    shown = masks.visible(found, pts_seconds, (0, 0, found.width, found.height), height, width)
+    shown = visibility.visible(found, pts_seconds, (0, 0, found.width, found.height), height, width)
     return 1 - float(shown.mean())
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidboot import inpaint, masks, synthetic
+from vidboot import inpaint, masks, synthetic, visibility
 from vidboot.build import Model, check_policy
 from vidboot.data.encode import to_uint8
 from vidboot.inpaint import Filler, schedule
@@ -57,7 +57,7 @@ def clips(model: Model, kind: str, count: int, seed: int) -> tuple[Tensor, Tenso
         rng = np.random.default_rng((seed, index, KINDS.index(kind)))
         mask = masks.Mask("0" * 64, video.width, side, tuple(events(kind, video.frames, side, video.fps, rng)))
         pts_seconds = np.arange(video.frames) / video.fps
-        visible = masks.visible(mask, pts_seconds, (0, 0, video.width, side), side, video.width)
+        visible = visibility.visible(mask, pts_seconds, (0, 0, video.width, side), side, video.width)
         videos.append(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1)
         visibles.append(torch.from_numpy(visible)[:, None])
     return torch.stack(videos), torch.stack(visibles)

@@ -132,7 +132,7 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     from vidboot.data.progress import on_stderr
 
     verb.check_out(out)
-    device_of(config)
+    device_of(config)  # one that is not here is told before the work
     with on_stderr("scan") as progress:
         files, shots = audit.usable(videos, work, progress=progress)
     with on_stderr("cache") as progress:

@@ -146,6 +146,14 @@ class Parts:
         config, frames = self.config.clip, self.clip_frames
         return tapered(frames, config.overlap if frames == config.window else frames // 2)
 
+    def clips_plan(self) -> Plan:
+        """Return how a video is cut into windows as short as the shortest clips."""
+        return tapered(self.config.clip.window, self.config.clip.overlap)
+
+    def low_res_plan(self) -> Plan:
+        """Return how a low-res video is cut into windows."""
+        return tapered(self.config.low_res.window, self.config.low_res.overlap)
+
     def gate(self, level: int) -> ViewGate:
         config = self.config.low_res.gate if level else self.config.gate
         with _fresh_weights(self.config.seed + 3):
@@ -178,7 +186,7 @@ class Model:
         if policy == "low-res-only":
             return only_band(LowRes(self.config.low_res.factor), self.low_res_stream(frames))
         if policy == "clips-only" or frames <= self.config.clip.window:
-            return self._sharp_stream(tapered(self.config.clip.window, self.config.clip.overlap))
+            return self._sharp_stream(self.parts.clips_plan())
         composed = self.composition(frames)
         if policy == "composition" or not self.run.done("residual"):
             return composed
@@ -210,13 +218,12 @@ class Model:
 
     def joins(self, policy: Policy, frames: int) -> list[int]:
         """Return the first frames of the windows after the first, of which a policy joins a video."""
-        low, clip = self.config.low_res, self.config.clip
         if policy == "direct":
             return []
         if policy == "low-res-only":
-            plan = tapered(low.window, low.overlap)
-        elif policy == "clips-only" or frames <= clip.window:
-            plan = tapered(clip.window, clip.overlap)
+            plan = self.parts.low_res_plan()
+        elif policy == "clips-only" or frames <= self.config.clip.window:
+            plan = self.parts.clips_plan()
         else:
             plan = self.parts.sharp_plan()
         return [piece.start for piece in plan(frames)[1:]]
@@ -234,8 +241,7 @@ class Model:
         config = self.config.low_res
         fps = self.config.video.fps / config.group**level
         net = self._loaded(low_res_stage(level), lambda: self.parts.low_res(level))
-        plan = tapered(config.window, config.overlap)
-        fine = windowed(at_frame_rate(net, fps), plan, clips_per_call=2)
+        fine = windowed(at_frame_rate(net, fps), self.parts.low_res_plan(), clips_per_call=2)
         if frames <= config.group or not self.run.done(low_res_stage(level + 1)):
             return fine
         coarser = self.low_res_stream(-(-frames // config.group), level=level + 1)

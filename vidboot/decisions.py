@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vidboot.boxes import Box, around, iou
-from vidboot.masks import TIME_TOLERANCE_SECONDS, Event, Kind, Mask, Status
+from vidboot.masks import Event, Kind, Mask, Status
+from vidboot.trust import TIME_TOLERANCE_SECONDS
 
 SCHEMA = 1
 FOUND = "~found"

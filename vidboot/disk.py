@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vidboot.run import alone, write_text
+from vidboot.data.locks import alone
+from vidboot.run import write_text
 
 
 class Disk:

@@ -17,6 +17,7 @@ import torch
 
 from vidboot import masks
 from vidboot.build import Model, Policy
+from vidboot.config import VideoConfig
 from vidboot.data.encode import VideoWriter, check_writable
 from vidboot.data.progress import Progress, silent
 from vidboot.data.sound import add_sound
@@ -26,6 +27,7 @@ from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
 from vidboot.inpaint import STEPS, Filler, schedule, settle
 from vidboot.masks import Mask
 from vidboot.run import Run
+from vidboot.visibility import default_dilation, visible
 
 CHUNK = 8
 """Frames of the clip held at once."""
@@ -95,11 +97,9 @@ def restore(
     clip = survey(video)
     mask = _mask_of(clip, masks_folder)
     config = filler.model.config.video
-    stride = max(1, round(clip.fps / config.fps))
     boxes = tiles(clip.width, clip.height, config.width, config.height)
-    hidden = masks.visible(mask, clip.pts_seconds, (0, 0, clip.width, clip.height), 1, 1)[:, 0, 0] == 0
-    stretches = spans(hidden, clip.cuts, around=config.frames * stride)
-    holes = [hole for span in stretches for hole in _holes(clip, mask, span, boxes, stride)]
+    hidden = visible(mask, clip.pts_seconds, (0, 0, clip.width, clip.height), 1, 1)[:, 0, 0] == 0
+    holes = list(_holes(clip, mask, hidden, boxes, config))
     identity = {"weights": run.trained(), "clip": clip.sha256, "mask": mask.digest()}
     identity |= {"sigmas": sigmas.tolist(), "seed": seed, "samples": samples, "policy": policy}
     with Unfinished.beside(out, identity, does="restores") as unfinished:
@@ -128,13 +128,21 @@ def restore(
     }
 
 
-def _holes(clip: Survey, mask: Mask, span: Span, boxes: Sequence[Box], stride: int) -> Iterator[_Hole]:
-    """Yield the parts of a stretch to fill, interleaved ones where the clip's rate is higher than the model's."""
-    phases = min(stride, span.stop - span.first)
-    for box in boxes:
-        if not masks.visible(mask, clip.pts_seconds[slice(*span)], box, 1, 1).all():
-            for first in range(span.first, span.first + phases):
-                yield _Hole(span, box, range(first, span.stop, phases))
+def _holes(clip: Survey, mask: Mask, hidden: np.ndarray, boxes: Sequence[Box], video: VideoConfig) -> Iterator[_Hole]:
+    """Yield what is to be filled, stretch by stretch, in interleaved parts where the clip's rate is above the model's.
+
+    Args:
+        hidden: whether anything is hidden in a frame, [T].
+        boxes: tiles of the frame.
+        video: what the model makes.
+    """
+    stride = max(1, round(clip.fps / video.fps))
+    for span in spans(hidden, clip.cuts, around=video.frames * stride):
+        phases = min(stride, span.stop - span.first)
+        for box in boxes:
+            if not visible(mask, clip.pts_seconds[slice(*span)], box, 1, 1).all():
+                for first in range(span.first, span.first + phases):
+                    yield _Hole(span, box, range(first, span.stop, phases))
 
 
 def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, lossless: bool) -> None:
@@ -222,7 +230,7 @@ class _Restorer:
             for hole, known in given.items():
                 if number in hole.frames:
                     at, size = self.clip.pts_seconds[number : number + 1], (video.height, video.width)
-                    shown = torch.from_numpy(masks.visible(self.mask, at, hole.tile, *size))[:, None].float()
+                    shown = torch.from_numpy(visible(self.mask, at, hole.tile, *size))[:, None].float()
                     x = shrink(picture[None], hole.tile, *size)
                     both = torch.cat([torch.where(shown.bool(), x, 0), shown], 1)
                     known.write(hole.frames.index(number), both[None])
@@ -251,13 +259,13 @@ class _Restorer:
         video = self.filler.model.config.video
         size = self.clip.width, self.clip.height
         # Where nothing is enlarged the fill needs no soft edge.
-        edge = 0 if size == (video.width, video.height) else masks.default_dilation(*size)
+        edge = 0 if size == (video.width, video.height) else default_dilation(*size)
         shares: dict[bytes, np.ndarray] = {}
         for first in range(span.first, span.stop, CHUNK):
             stop = min(first + CHUNK, span.stop)
             frames = np.stack([next(behind) for _ in range(first, stop)])
             if fills:
-                shown = masks.visible(self.mask, self.clip.pts_seconds[first:stop], (0, 0, *size), size[1], size[0])
+                shown = visible(self.mask, self.clip.pts_seconds[first:stop], (0, 0, *size), size[1], size[0])
                 for i, hidden in enumerate(shown == 0):
                     if hidden.any():
                         key = np.packbits(hidden).tobytes()

@@ -9,7 +9,6 @@ samples/            pictures made on the way
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -123,21 +122,6 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         facts = json.loads((file.metadata() or {}).get("facts", "{}"))
         return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a dict)
-
-
-@contextmanager
-def alone(folder: Path, does: str) -> Iterator[None]:
-    """Let no other process in that ``does`` the same, e.g. "trains RUN"; a kill lets go.
-
-    Raises:
-        ValueError: one is in there.
-    """
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process {does} now") from None
-        yield
 
 
 @contextmanager

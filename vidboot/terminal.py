@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -11,12 +10,12 @@ from typing import Any
 
 import typer
 
+from vidboot.errors import DISK_FULL, WorkFailed
+
 
 @contextmanager
 def told() -> Iterator[None]:
     """Turn what a person can mend into one sentence and an exit code: 2 the call was wrong, 1 the work failed."""
-    from vidboot.errors import WorkFailed
-
     try:
         yield
     except ValueError as error:
@@ -30,7 +29,7 @@ def told() -> Iterator[None]:
 
 
 def _os_sentence(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in DISK_FULL:
         return "the disk or your share of it is full: make room and run this again; what was finished is kept"
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 

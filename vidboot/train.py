@@ -14,12 +14,13 @@ from vidboot.build import Model, Parts, device_of, faster_precision, knots, low_
 from vidboot.composition import whole
 from vidboot.config import Config, check
 from vidboot.data.clips import mean_colour
+from vidboot.data.locks import alone
 from vidboot.data.progress import Progress, silent
 from vidboot.fit import Report
 from vidboot.leak import templates
 from vidboot.memory import give_back
 from vidboot.nets.residual import Residual, gate_sums, smooth_gate
-from vidboot.run import Run, alone, save_tensors
+from vidboot.run import Run, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from vidboot.data import workers
-from vidboot.data.cache_writer import DISK_FULL, PARTIAL, Order
+from vidboot.data.cache_writer import NO_SPACE, PARTIAL, Order
 from vidboot.data.decode import FILTER
 from vidboot.data.geometry import center_crop_box, detail
 from vidboot.data.locks import one_at_a_time
@@ -225,8 +225,8 @@ def _write_all(
     while batches:
         for outcome in workers.run([_task(root, batch) for batch in batches], worker_count):
             done |= outcome.result or {}
-            if DISK_FULL in done.values():
-                raise OSError(errno.ENOSPC, DISK_FULL, str(folder))
+            if NO_SPACE in done.values():
+                raise OSError(errno.ENOSPC, NO_SPACE, str(folder))
             if outcome.death is not None:
                 # The video that was being written ended the worker; those after it never began.
                 culprit = next(path for path in outcome.task.arguments[1] if path not in done)

@@ -1,6 +1,5 @@
 """How cached frames are made: one linear pass over a video writes all its shots at all sizes and rates."""
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -15,10 +14,10 @@ from numpy.lib import format as npy
 from vidboot.data.decode import Decoded, Resizer, Video
 from vidboot.data.records import Shot
 from vidboot.data.times import nearest_frames
+from vidboot.errors import DISK_FULL
 
 PARTIAL = ".partial"
-DISK_FULL = "the disk is full"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = "the disk is full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,8 @@ def _write_video(path: Path, orders: list[Order]) -> str:
     except MemoryError:
         raise
     except (OSError, LookupError, ValueError, av.error.FFmpegError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return DISK_FULL
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            return NO_SPACE
         return f"{type(error).__name__}: {error}"
 
 

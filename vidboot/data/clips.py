@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidboot import masks
+from vidboot import masks, visibility
 from vidboot.data.cache import Entry, open_clip
 from vidboot.losses import Batch
 from vidboot.views import TimeMean, restrict_visible
@@ -154,7 +154,7 @@ def _mask_of_shot(entry: Entry, mask: Path, mtime_ns: int) -> tuple[np.ndarray, 
     height, width = entry.height, entry.width
     box = entry.crop(loaded.width, loaded.height)
     _, pts_seconds, _ = open_clip(entry, 0, entry.frames)
-    return masks.distinct_visible(loaded, pts_seconds, box, height, width)
+    return visibility.distinct_visible(loaded, pts_seconds, box, height, width)
 
 
 def _stack(clips: Sequence[_Clip]) -> Batch:

@@ -16,7 +16,7 @@ import numpy as np
 from vidboot.data.geometry import detail
 from vidboot.data.records import FileRecord, Shot
 from vidboot.data.times import nearest_frames
-from vidboot.trust import hides
+from vidboot.trust import TIME_TOLERANCE_SECONDS, hides
 
 View = Literal["full", "low_res", "short_clip", "masked", "unused"]
 VIEWS: tuple[View, ...] = ("full", "low_res", "short_clip", "masked", "unused")
@@ -36,7 +36,6 @@ Spans = Sequence[tuple[float, float]]
 
 SAFELY_SMALLER = 1.5
 LEAST_RATE = 0.75
-SAME_SECONDS = 1e-3  # timestamps of two readers may differ by a rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def _lines_of(
             yield Line(file.path, None, "unused", "duplicate" if duplicate else "refused", file.seconds, 0)
         return
     for shot in shots:
-        first, last = shot.pts_seconds[0] - SAME_SECONDS, shot.pts_seconds[-1] + SAME_SECONDS
+        first, last = shot.pts_seconds[0] - TIME_TOLERANCE_SECONDS, shot.pts_seconds[-1] + TIME_TOLERANCE_SECONDS
         marked = any(on <= last and off >= first for on, off in hidden)
         yield _line(shot, target, rules, marked=marked)
     blank_seconds = file.seconds - sum(shot.seconds for shot in shots)

@@ -18,8 +18,9 @@ from vidboot.data.frame_times import frame_times
 from vidboot.data.progress import Progress, silent
 from vidboot.data.records import FileRecord, read_files, read_shots
 from vidboot.decisions import FOUND, extent
-from vidboot.masks import TIME_TOLERANCE_SECONDS, Event, Mask
+from vidboot.masks import Event, Mask
 from vidboot.report.media import data_url, image_url
+from vidboot.trust import TIME_TOLERANCE_SECONDS
 
 LABELS = ("before", "on", "middle", "off", "after")
 STILL_SIDE = 480

@@ -1,0 +1,162 @@
+"""What a mask leaves visible: which pixels, patches and latent cells of which frames can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from vidboot.masks import Event, Mask, hides
+from vidboot.trust import TIME_TOLERANCE_SECONDS
+
+CropBox = tuple[float, float, float, float]
+Spans = tuple[np.ndarray, np.ndarray]  # first and one-past-last source pixel of each cell
+
+
+def default_dilation(width: int, height: int) -> int:
+    """Pixels by which hidden regions grow on load, for the halo of compression: .6 % of the shorter side, at least 3.
+
+    Below a short side of 240, where 3 pixels would hide whole letters of the scene, 1/80 of it, at least 1.
+    """
+    side = min(width, height)
+    return max(math.ceil(0.006 * side), min(3, math.ceil(side / 80)))
+
+
+def visible(
+    mask: Mask,
+    pts_seconds: Sequence[float] | np.ndarray,
+    crop_box: CropBox,
+    height: int,
+    width: int,
+    *,
+    dilation: int | None = None,
+) -> np.ndarray:
+    """Rasterise the mask for frames that show ``crop_box`` of the source at ``height`` x ``width``.
+
+    A cell is trusted only if every source pixel it touches, even in part, is. `masks.hides` says what events hide.
+
+    Args:
+        mask: of the source.
+        pts_seconds: timestamps, [T].
+        crop_box: x0, y0, x1, y1 in source display pixels, may be fractional.
+        height: rows of the result.
+        width: columns of the result.
+        dilation: source pixels by which hidden regions grow; default `default_dilation`.
+
+    Returns:
+        uint8 [T, height, width], 1 = trust this pixel.
+
+    Raises:
+        ValueError: ``crop_box`` is empty or outside the source.
+    """
+    distinct, which = distinct_visible(mask, pts_seconds, crop_box, height, width, dilation=dilation)
+    return distinct[which]
+
+
+def distinct_visible(
+    mask: Mask,
+    pts_seconds: Sequence[float] | np.ndarray,
+    crop_box: CropBox,
+    height: int,
+    width: int,
+    *,
+    dilation: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do as ``visible``, but return what differs once, [K, height, width], and which of that each frame shows, [T]."""
+    x0, y0, x1, y1 = crop_box
+    if not (0 <= x0 < x1 <= mask.width and 0 <= y0 < y1 <= mask.height):
+        raise ValueError(f"{crop_box = } is outside the frame {mask.width}x{mask.height}")
+    if dilation is None:
+        dilation = default_dilation(mask.width, mask.height)
+    kept = [event for event in mask.events if hides(event)]
+    active = _active(kept, np.asarray(pts_seconds, np.float64))  # [T, events]
+    used = np.flatnonzero(active.any(axis=0))
+    if not len(used):
+        return np.ones((1, height, width), np.uint8), np.zeros(len(pts_seconds), np.intp)
+    rows, columns = _covered(y0, y1, height), _covered(x0, x1, width)
+    hidden = np.stack([_hidden_cells(mask, kept[i], rows, columns, dilation=dilation) for i in used])
+    together, which = np.unique(active[:, used], axis=0, return_inverse=True)
+    distinct = np.stack([hidden[present].any(axis=0) for present in together])
+    return (~distinct).astype(np.uint8), which.ravel()
+
+
+def _active(events: Sequence[Event], pts_seconds: np.ndarray) -> np.ndarray:
+    first = np.array([event.first_seconds for event in events]) - TIME_TOLERANCE_SECONDS
+    last = np.array([event.last_seconds for event in events]) + TIME_TOLERANCE_SECONDS
+    return (pts_seconds[:, None] >= first) & (pts_seconds[:, None] <= last)
+
+
+def _hidden_cells(mask: Mask, event: Event, rows: Spans, columns: Spans, *, dilation: int) -> np.ndarray:
+    """Cells that touch a pixel of the dilated event, bool [rows, columns]; a pixel the box touches in part is in it."""
+    if event.box is None:
+        assert event.layer is not None
+        hidden = _dilate(mask.layers[event.layer], dilation)
+        return _any_between(_any_between(hidden, rows, axis=0), columns, axis=1)
+    x0, y0, x1, y1 = event.box
+    in_rows = (rows[0] < np.ceil(y1) + dilation) & (rows[1] > np.floor(y0) - dilation)
+    in_columns = (columns[0] < np.ceil(x1) + dilation) & (columns[1] > np.floor(x0) - dilation)
+    return np.outer(in_rows, in_columns)
+
+
+def _dilate(hidden: np.ndarray, by: int) -> np.ndarray:
+    """Grow by a square of side 2 * by + 1, one axis after the other."""
+    for axis, size in enumerate(hidden.shape):
+        at = np.arange(size)
+        hidden = _any_between(hidden, (np.maximum(at - by, 0), np.minimum(at + by + 1, size)), axis=axis)
+    return hidden
+
+
+def _covered(first: float, last: float, cells: int) -> Spans:
+    """First and one-past-last source pixel touched by each of ``cells`` equal parts of [first, last)."""
+    edges = first + (last - first) * np.arange(cells + 1) / cells
+    # An edge that is a whole number up to rounding touches no further pixel.
+    edges = np.where(np.abs(edges - np.round(edges)) < 1e-6, np.round(edges), edges)
+    return np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int)
+
+
+def _any_between(hidden: np.ndarray, spans: Spans, *, axis: int) -> np.ndarray:
+    """Whether anything is hidden in each of ``spans`` along ``axis``, by differences of a running count."""
+    count = np.insert(np.cumsum(hidden, axis=axis, dtype=np.int64), 0, 0, axis=axis)
+    first, last = spans
+    return np.take(count, last, axis=axis) > np.take(count, first, axis=axis)
+
+
+def cells(shown: np.ndarray, patch: int) -> np.ndarray:
+    """Mean of ``shown`` over ``patch`` x ``patch`` pixels: 1 = all visible, 0 = all hidden, else in part.
+
+    Args:
+        shown: uint8 or bool [T, H, W].
+        patch: pixels; H and W are divisible by it.
+
+    Returns:
+        float32 [T, H // patch, W // patch].
+
+    Raises:
+        ValueError: the frame is not divisible by ``patch``.
+    """
+    T, H, W = shown.shape
+    if H % patch or W % patch:
+        raise ValueError(f"frame {H}x{W} is not divisible by {patch = }")
+    return shown.reshape(T, H // patch, patch, W // patch, patch).mean(axis=(2, 4), dtype=np.float32)
+
+
+def latent(shown: np.ndarray, patch: int, group: int) -> np.ndarray:
+    """Return which cells of a causal video latent are visible: only those all of whose pixels and frames are.
+
+    Args:
+        shown: uint8 or bool [T, H, W]; H and W are divisible by ``patch``.
+        patch: pixels per cell along each side.
+        group: frames per cell after the first frame, which has cells of its own; the last group may be shorter.
+
+    Returns:
+        uint8 [1 + ceil((T - 1) / group), H // patch, W // patch].
+
+    Raises:
+        ValueError: the frame is not divisible by ``patch``, or a number is below 1.
+    """
+    if group < 1 or len(shown) < 1:
+        raise ValueError(f"a latent has at least one frame per cell and one frame, got {group = }, T = {len(shown)}")
+    whole = cells(shown != 0, patch) == 1
+    starts = [0, *range(1, len(shown), group)]
+    return np.logical_and.reduceat(whole, starts, axis=0).astype(np.uint8)
