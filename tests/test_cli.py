@@ -4,82 +4,17 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 import torch
-from typer.testing import CliRunner
+from command import check_refused, train, vidboot
 
-from vidboot.__main__ import app
-from vidboot.build import Model
-from vidboot.composition import whole
-from vidboot.data.encode import save_tiny
-from vidboot.evaluate import real_shots
 from vidboot.generate import generate
-from vidboot.run import Run
-from vidboot.scan import audit
-from vidboot.synthetic import FolderSizes, write_folder
-from vidboot.training_data import Folder
 
-SIZES = FolderSizes(
-    clips=4,
-    low_res=4,
-    full=2,
-    subtitled=1,
-    truncated=1,
-    held_out=0,
-    side=16,
-    low_res_side=8,
-    short_frames=8,
-    long_frames=40,
-)
 STAGES = {"low_res0", "low_res1", "gate1", "clip", "gate0", "residual", "direct"}
-
-
-def vidboot(*arguments: object) -> Any:
-    """Return what the command line gives: exit_code, stdout, stderr, exception."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def check_refused(result: Any, code: int, *words: str) -> None:
-    """One sentence on stderr, nothing on stdout, no traceback."""
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    *progress, sentence = result.stderr.strip().split("\n")
-    assert sentence.startswith("vidboot: ")
-    assert not any(line.startswith("vidboot: ") for line in progress)
-    for word in words:
-        assert word in sentence, sentence
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds ``videos``, a small folder of every kind, and ``work``."""
-    root = tmp_path_factory.mktemp("cli")
-    write_folder(
-        root / "videos", SIZES, held_out_path=root / "held_out", work=root / "work", encode=save_tiny, workers=1
-    )
-    return root
-
-
-def train(root: Path, *more: object, out: str = "run") -> Any:
-    return vidboot("train", root / "videos", "--out", root / out, "--preset", "smoke", "--work", root / "work", *more)
-
-
-@pytest.fixture(scope="module")
-def trained(root: Path) -> Any:
-    return train(root, "--json", "--set", "precision=float32")
-
-
-@pytest.fixture
-def run(root: Path, trained: Any) -> Path:
-    assert trained.exit_code == 0, trained.output
-    return root / "run"
 
 
 def test_training_runs_every_stage_and_prints_one_json_object(trained: Any, root: Path) -> None:
@@ -235,44 +170,6 @@ def test_a_run_goes_on_although_a_setting_was_added_since_it_was_begun_or_the_de
     (earlier / "run.json").write_text(json.dumps(record))
     result = train(root, "--set", "precision=float32", out="earlier")
     assert result.exit_code == 0, result.output
-
-
-def test_a_gate_has_its_say_while_it_is_fitted_at_noise_where_the_sharp_net_is_not_asked(run: Path) -> None:
-    model = Model(Run(run))
-    gate, noise = model.parts.gate(0), torch.randn(1, 16, 3, 16, 16)
-    sigma = torch.tensor([2 * model.config.clip.sigma_max])
-    whole(model.composition(16, join=gate))(sigma * noise, sigma).square().mean().backward()
-    assert any(p.grad is not None and p.grad.any() for p in gate.parameters())
-
-
-def test_only_what_is_full_video_stands_for_real_video(run: Path, root: Path) -> None:
-    files, shots = audit(root / "videos", root / "work")
-    folder = Folder(root / "videos", root / "work", files, shots)
-    real = real_shots(Run(run), folder)
-    assert {Path(shot.path).stem.rstrip("0123456789") for shot in real} == {"full_"}
-    assert len(real) == 2
-    slow = [replace(shot, fps=3.0) for shot in shots]
-    assert not real_shots(Run(run), replace(folder, shots=slow))
-    assert not real_shots(Run(run), folder, 41)  # they have 40 frames
-
-
-def test_seams_are_looked_for_where_windows_join(run: Path) -> None:
-    model = Model(Run(run))
-    window, overlap = model.config.clip.window, model.config.clip.overlap
-    assert model.joins("clips-only", window + 1) == [1]
-    assert model.joins("clips-only", 3 * window)[:2] == [window - overlap, 2 * (window - overlap)]
-    assert model.joins("full", 3 * window) == [piece.start for piece in model.parts.sharp_plan()(3 * window)[1:]]
-    assert model.joins("direct", 3 * window) == []
-
-
-def test_an_evaluation_without_joins_has_no_seams_and_a_page_that_cannot_be_written_is_told_first(
-    run: Path, root: Path
-) -> None:
-    how = ("evaluate", run, "--videos", root / "videos", "--work", root / "work", "--samples", 2, "--frames", 8)
-    check_refused(vidboot(*how, "--page", root / "no" / "page.html"), 2, "does not exist")
-    result = vidboot(*how, "--policy", "direct", "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["seam_ratio"] == {}
 
 
 def test_a_folder_of_something_else_is_no_place_for_a_run(root: Path, trained: Any) -> None:
