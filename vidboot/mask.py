@@ -17,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 
 from vidboot import mask_video, masks
-from vidboot.corruption.folder import folder_marks
+from vidboot.corruption.folder import folder_marks, sureness
 from vidboot.corruption.found import Found
 from vidboot.corruption.kin import moved
 from vidboot.corruption.ocr import find_model
@@ -196,7 +196,7 @@ def _folder_pass(
             for sha, presence, by in zip(members, mark.presence.tolist(), mark.shifts, strict=True):
                 if presence >= limits.folder.sure_sigma:
                     file = by_sha[sha]
-                    score = round(presence / (presence + limits.folder.sure_sigma), 3)
+                    score = sureness(mark, presence, limits.folder)
                     found[sha].append((mask_video.enlarged(moved(mark.pixels, by), file.width, file.height), score))
     return found
 

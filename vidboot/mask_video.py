@@ -30,7 +30,7 @@ from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 
 FOLDER = "detections"
-VERSION = 6
+VERSION = 7
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 
@@ -106,7 +106,7 @@ def look(job: Job) -> Detected:
     if "mark" in job.kinds and small:
         sampled = sample(small, _inside(bars, job, size))
         static = summarise(sampled)
-        for pixels, score in mark_in_one(sampled, shots=job.shots, thresholds=limits.static):
+        for pixels, score in mark_in_one(sampled, thresholds=limits.static):
             layer = enlarged(pixels, job.width, job.height)
             if not _is_text(layer, found):
                 found.append(_throughout(job, kind="mark", layer=layer, score=score))

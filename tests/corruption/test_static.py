@@ -1,10 +1,13 @@
 """A mark is found where clips of a folder agree, and nowhere else."""
 
+from collections.abc import Callable
+
+import cv2
 import numpy as np
 import pytest
 from scenes import burn, letters, panning, texture
 
-from vidboot.corruption.folder import folder_marks, scenes
+from vidboot.corruption.folder import FolderMark, folder_marks, scenes, sureness
 from vidboot.corruption.kin import moved
 from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
 from vidboot.corruption.thresholds import FolderThresholds, StaticThresholds
@@ -62,7 +65,7 @@ def test_a_folder_without_marks_gives_none() -> None:
 
 def test_clips_of_one_still_scene_have_one_vote() -> None:
     clips = [clip(3, still=True) for _ in range(8)]
-    assert scenes(clips, levels=LIMITS.same_scene_levels) == [list(range(8))]
+    assert scenes(clips, thresholds=LIMITS) == [list(range(8))]
     assert folder_marks([*clips, *(clip(seed) for seed in range(20, 28))], thresholds=LIMITS) == []
 
 
@@ -88,7 +91,7 @@ def test_two_marks_on_a_fifth_each_are_told_apart() -> None:
 
 def test_the_clean_copy_of_a_marked_clip_shows_no_mark() -> None:
     clips = [*(clip(seed, "one", alpha=0.15) for seed in range(4)), clip(3), *(clip(seed) for seed in range(4, 12))]
-    assert [3, 4] in scenes(clips, levels=LIMITS.same_scene_levels)
+    assert [3, 4] in scenes(clips, thresholds=LIMITS)
     (mark,) = folder_marks(clips, thresholds=LIMITS)
     assert (mark.presence >= LIMITS.sure_sigma).tolist() == [True] * 4 + [False] * 9
 
@@ -96,7 +99,7 @@ def test_the_clean_copy_of_a_marked_clip_shows_no_mark() -> None:
 def test_a_room_seen_again_in_other_light_without_the_mark_shows_none() -> None:
     rooms = [clip(3, "one", still=True), clip(3, still=True, light=20)]
     clips = [*rooms, *(clip(seed, "one") for seed in range(4, 7)), *(clip(seed) for seed in range(7, 14))]
-    assert len(scenes(clips, levels=LIMITS.same_scene_levels)) == len(clips)
+    assert scenes(clips, thresholds=LIMITS) == [[0, 1], *([k] for k in range(2, 12))]
     (mark,) = folder_marks(clips, thresholds=LIMITS)
     assert (mark.presence >= LIMITS.sure_sigma).tolist() == [True, False] + [True] * 3 + [False] * 7
 
@@ -121,23 +124,50 @@ def test_a_mark_that_lies_some_pixels_apart_is_covered_where_each_clip_shows_it(
         assert own[~near(moved(truth("one"), np.array(b)), REACH)].mean() <= 0.002
 
 
+def test_what_takes_half_of_the_picture_waits_for_review() -> None:
+    pixels = np.zeros((H, W), bool)
+    for part, sure in ((W // 4, True), (W // 2, False)):
+        pixels[:, :part] = True
+        mark = FolderMark(pixels, np.full(3, 40.0), np.zeros((3, 2), int), 3)
+        assert (sureness(mark, 40.0, LIMITS) >= SURE) is sure
+
+
 def test_a_still_camera_alone_is_never_sure_of_a_mark() -> None:
     film = np.repeat(texture(H, W, 3)[None], 8, axis=0)
     burn(film, *MARKS["one"], 0, 7)
-    assert all(score < SURE for _, score in mark_in_one(sample(list(film)), shots=1, thresholds=StaticThresholds()))
+    assert all(score < SURE for _, score in mark_in_one(sample(list(film)), thresholds=StaticThresholds()))
 
 
 def test_a_mark_over_strong_motion_is_found_in_one_video() -> None:
     film = panning(16, H, W, seed=3, speed=17)
     burn(film, *MARKS["one"], 0, 15)
-    found = mark_in_one(sample(list(film)), shots=2, thresholds=StaticThresholds())
+    found = mark_in_one(sample(list(film)), thresholds=StaticThresholds())
     assert any(score >= SURE and pixels[truth("one")].mean() > 0.8 for pixels, score in found)
+
+
+def noise(seed: int) -> np.ndarray:
+    cells = np.random.default_rng(seed).integers(0, 256, (24, H // 2, W // 2, 3)).astype(np.uint8)
+    return cells.repeat(2, 1).repeat(2, 2)
+
+
+def zoom(seed: int) -> np.ndarray:
+    cells = np.random.default_rng(seed).integers(0, 256, (2 * H // 10, 2 * W // 10, 3)).astype(np.uint8)
+    wide = cells.repeat(10, 0).repeat(10, 1)
+    sizes = [(H * (60 - k) // 120, W * (60 - k) // 120) for k in range(24)]
+    return np.stack([cv2.resize(wide[H - h : H + h, W - w : W + w], (W, H)) for h, w in sizes])
+
+
+@pytest.mark.parametrize("scene", [noise, zoom])
+def test_what_chance_or_a_zoom_holds_still_is_never_a_sure_mark(scene: Callable[[int], np.ndarray]) -> None:
+    found = [mark_in_one(sample(list(scene(seed))), thresholds=StaticThresholds()) for seed in range(4)]
+    assert sum(map(len, found)) > 0
+    assert all(score < SURE for marks in found for _, score in marks)
 
 
 def test_the_edge_of_the_picture_inside_its_bars_is_no_mark() -> None:
     film = panning(16, H, W, seed=3, speed=17)
     film[:, :20] = film[:, 70:] = 16
-    found = mark_in_one(sample(list(film), (0, 24, W, 67)), shots=2, thresholds=StaticThresholds())
+    found = mark_in_one(sample(list(film), (0, 24, W, 67)), thresholds=StaticThresholds())
     assert found == []
 
 

@@ -19,6 +19,7 @@ from vidboot.corruption.thresholds import FolderThresholds
 MOST_SCENES = 64  # that are compared; more say nothing new
 BLOCKS = 4  # the frame in 4x4 blocks: two clips of one scene agree in most of them, two with one mark in few
 STROKE = 240  # of these along the longer side: a mark's edges have neighbours so near
+DOUBTFUL = 0.4  # score
 MOVED = 8  # times the scenes are moved against each other
 
 
@@ -38,7 +39,7 @@ class FolderMark:
 
 def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[FolderMark]:
     """Return the marks of clips whose pictures have one shape (all gradients [h, w, 2]), the surest first."""
-    votes = scenes(clips, levels=thresholds.same_scene_levels)
+    votes = scenes(clips, thresholds=thresholds)
     if len(votes) > MOST_SCENES:
         kept = np.random.default_rng(len(votes)).choice(len(votes), MOST_SCENES, replace=False)
         votes = [votes[i] for i in sorted(kept)]
@@ -61,6 +62,15 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds
     return marks
 
 
+def sureness(mark: FolderMark, presence: float, thresholds: FolderThresholds) -> float:
+    """Return the score, 0 to 1, of a mark in a clip that shows it by ``presence`` sigma.
+
+    It is below .5 for what takes much of the picture: that may be a room filmed more than twice, in other light.
+    """
+    score = round(presence / (presence + thresholds.sure_sigma), 3)
+    return score if mark.pixels.mean() <= thresholds.most_area else min(score, DOUBTFUL)
+
+
 def _presence(
     clips: Sequence[StaticSummary], own: np.ndarray, shown_by: Mapping[int, Sequence[int]], pixels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -79,19 +89,21 @@ def _presence(
     return np.array(sure), np.stack(shifts)
 
 
-def scenes(clips: Sequence[StaticSummary], *, levels: float) -> list[list[int]]:
-    """Group clips that show one scene (colours and edges agree with the group's first): indices per group."""
+def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[list[int]]:
+    """Group clips that show one scene (colours and edges agree with those of any other in the group): indices."""
     groups: list[list[int]] = []
     for i, clip in enumerate(clips):
-        for group in groups:
-            first = clips[group[0]]
-            alike = np.abs(clip.colours.astype(np.int16) - first.colours).mean() < levels
-            if alike and _edges_agree(clip.levels, first.levels):
-                group.append(i)
-                break
-        else:
-            groups.append([i])
-    return groups
+        own = [group for group in groups if any(_one_scene(clip, clips[k], thresholds) for k in group)]
+        groups = [group for group in groups if group not in own] + [sorted(sum(own, [i]))]
+    return sorted(groups)
+
+
+def _one_scene(a: StaticSummary, b: StaticSummary, thresholds: FolderThresholds) -> bool:
+    """Whether two clips show one scene, be one brighter, damaged, or filmed at another time of the day."""
+    one, other = (clip.colours.astype(np.float32) for clip in (a, b))
+    near = np.abs(one - other).mean() < thresholds.same_scene_levels
+    near |= correlation(one - one.mean(), other - other.mean()) > thresholds.same_scene_colours
+    return bool(near) and _edges_agree(a.levels, b.levels)
 
 
 def _edges_agree(a: np.ndarray, b: np.ndarray) -> bool:

@@ -103,35 +103,50 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum(dtype=np.float64)) / norm if norm > 0 else 0.0
 
 
-def mark_in_one(sampled: Sampled, *, shots: int, thresholds: StaticThresholds) -> list[tuple[np.ndarray, float]]:
-    """Return the marks seen in one video by itself.
+def mark_in_one(sampled: Sampled, *, thresholds: StaticThresholds) -> list[tuple[np.ndarray, float]]:
+    """Return the marks seen in one video by itself, the strongest first.
 
     Args:
         sampled: frames spread over the video.
-        shots: number of shots they come from.
         thresholds: see there.
 
     Returns:
-        Per mark its pixels, bool [h, w], and a score; below .5 unless the video has a cut or moves strongly.
+        Per mark its pixels, bool [h, w], and a score; below .5 unless it looks at the end as it did at first
+        and nearly all else moves: a standing camera holds its whole picture still, a zoom what it aims at, for a while.
     """
     if len(sampled.frames) < 6:
         return []
+    edge = _still_edges(sampled, thresholds)
+    std = cv2.GaussianBlur(sampled.greys.astype(np.float32).std(axis=0), (0, 0), 6)
+    edge &= std > thresholds.surroundings_std
+    height, width = edge.shape
+    least = thresholds.least_edge_pixels * max(height, width) // thresholds.side
+    marks = [pixels for pixels in regions(edge, least=least) if area(around(pixels)) <= 0.12 * width * height]
+    marks.sort(key=lambda pixels: -float(np.hypot(*sampled.median[pixels].astype(np.float32).T).sum()))
+    marks = marks[: thresholds.most_single]
+    steady = [_likeness(sampled, pixels) >= thresholds.steady for pixels in marks]
+    held = sum(int((edge & pixels).sum()) for pixels, same in zip(marks, steady, strict=True) if same)
+    all_else_moves = (std > thresholds.surroundings_std).mean() > thresholds.moving_share
+    all_else_moves &= held > thresholds.held_share * edge.sum()
+    return [(pixels, 0.6 if same and all_else_moves else 0.3) for pixels, same in zip(marks, steady, strict=True)]
+
+
+def _still_edges(sampled: Sampled, thresholds: StaticThresholds) -> np.ndarray:
+    """Where most frames have the strong gradient of the median, bool [h, w]."""
     median = sampled.median.astype(np.float32)
     strength = np.hypot(median[..., 0], median[..., 1])
     strong = strength > thresholds.single_gradient
     at = sampled.each[:, strong].astype(np.float32)  # [n, pixels, 2]
     along = (at * median[strong]).sum(-1) / strength[strong]
-    coherent = np.zeros_like(strong)
-    coherent[strong] = (along > 0.5 * strength[strong]).mean(axis=0) > thresholds.coherence
-    std = cv2.GaussianBlur(sampled.greys.astype(np.float32).std(axis=0), (0, 0), 6)
-    edge = coherent & (std > thresholds.surroundings_std)
-    height, width = edge.shape
-    moving = float((std > thresholds.surroundings_std).mean())
-    sure = moving > thresholds.moving_share and (shots >= 2 or float(np.median(std)) > thresholds.strong_motion_std)
-    least = thresholds.least_edge_pixels * max(height, width) // thresholds.side
-    marks = [pixels for pixels in regions(edge, least=least) if area(around(pixels)) <= 0.12 * width * height]
-    marks.sort(key=lambda pixels: -float(strength[pixels].sum()))
-    return [(pixels, 0.6 if sure else 0.3) for pixels in marks[: thresholds.most_single]]
+    still = np.zeros_like(strong)
+    still[strong] = (along > 0.5 * strength[strong]).mean(axis=0) > thresholds.coherence
+    return still
+
+
+def _likeness(sampled: Sampled, pixels: np.ndarray) -> float:
+    """Correlation of a mark in the first third of the video with it in the last: of chance, or in a zoom, it is low."""
+    thirds = np.array_split(sampled.each[:, pixels], 3)
+    return correlation(np.median(thirds[0], axis=0), np.median(thirds[2], axis=0))
 
 
 def regions(edge: np.ndarray, *, least: int) -> list[np.ndarray]:

@@ -64,8 +64,10 @@ class StaticThresholds(_Frozen):
     """A single video's picture around a mark changes by at least this much over time, levels."""
     moving_share: float = 0.9
     """Share of the frame that changes so much, for a mark of a single video to need no review."""
-    strong_motion_std: float = 25.0
-    """A video without a cut must also change by this much in half of its places, levels."""
+    held_share: float = 0.75
+    """And its sure marks hold this share of all edges that stand still in it: nothing else does."""
+    steady: float = 0.8
+    """A sure mark of the first third of a video correlates with that of the last by this much."""
     most_single: int = 4
     """Marks of a single video, the strongest first: more is a camera that stands still."""
     single_gradient: float = 60.0
@@ -79,6 +81,8 @@ class FolderThresholds(_Frozen):
 
     same_scene_levels: float = 8.0
     """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
+    same_scene_colours: float = 0.85
+    """So are clips whose small pictures correlate by more: one may be brighter."""
     sure_sigma: float = 5.0
     """Scenes show one mark where every two of three, and each with the others, agree by so many sigma of chance."""
     strong_chance: float = 3e-4
@@ -89,6 +93,8 @@ class FolderThresholds(_Frozen):
     """And by at least this share of what they agree by where the mark is plain: less is what the codec leaves."""
     least_edge: float = 0.05
     """A mark has at least so many edge pixels for each pixel of the picture's longer side."""
+    most_area: float = 0.35
+    """What takes more of the picture waits for review: a room filmed by day and by night is no mark."""
 
 
 class MovingThresholds(_Frozen):
