@@ -123,6 +123,20 @@ def test_a_caption_that_travels_is_covered_in_every_frame_it_is_in() -> None:
             assert now == [], t
 
 
+@pytest.mark.parametrize(("width", "caption"), [(28, False), (60, True)])
+def test_only_what_is_longer_than_high_travels_as_a_caption(width: int, caption: bool) -> None:
+    film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
+    for t in range(5, 36):
+        burn(film, letters(26, width), 10 + 4 * (t - 5), 60, t, t)
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        columns = np.flatnonzero((frame != film[0]).any((0, 2)))
+        boxes = [(columns[0], 60, columns[-1] + 1, 86)] if len(columns) else []
+        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+    assert bool(find_text(shown(film), sees_it, thresholds=TextThresholds())) is caption
+
+
 def test_the_detector_is_asked_twice_a_second_and_half_as_often_for_large_letters() -> None:
     asked: list[int] = []
 

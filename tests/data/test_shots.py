@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vidboot.data.shots import THUMBNAIL, find_blanks, find_cuts, find_gaps, spans_where, split
+from vidboot.data.shots import THUMBNAIL, find_blanks, find_cuts, find_gaps, is_flat, is_plain, spans_where, split
 
 FPS = 24
 
@@ -59,11 +59,21 @@ def test_a_black_lead_is_blank_and_a_black_flicker_is_not() -> None:
     video = scene(0, 60).clip(0, 255).astype(np.uint8)
     video[:12] = 16
     video[40:41] = 16
-    assert find_blanks(video, np.arange(60) / FPS) == [(0, 11)]
+    assert find_blanks(np.array([is_flat(frame) for frame in video]), np.arange(60) / FPS) == [(0, 11)]
 
 
-def test_a_dark_scene_is_not_blank() -> None:
-    assert find_blanks((scene(0, 60) * 0.1).clip(0, 255).astype(np.uint8), np.arange(60) / FPS) == []
+def test_a_dark_scene_is_not_flat() -> None:
+    assert not any(is_flat(frame) for frame in (scene(0, 60) * 0.1).clip(0, 255).astype(np.uint8))
+
+
+def test_noise_is_plain_and_stars_or_stripes_of_one_brightness_are_not() -> None:
+    black = np.random.default_rng(0).normal(20, 6, (180, 320, 3)).clip(0, 255).astype(np.uint8)
+    assert is_plain(black)
+    stars = black.copy()
+    stars[5::60, 7::60] = 255
+    stripes = np.tile(np.uint8([[[200, 60, 60]] * 4 + [[60, 131, 60]] * 4]), (180, 40, 1))
+    assert not is_plain(stars)
+    assert not is_plain(stripes)
 
 
 def test_missing_seconds_start_a_new_shot_and_a_time_lapse_does_not() -> None:

@@ -79,6 +79,9 @@ class MovingLine:
         (vx, vy), off = self._fit()
         along, across = max(abs(vx), abs(vy)), min(abs(vx), abs(vy))
         steady = off <= thresholds.most_uneven_px and across <= 0.08 * along
+        x0, y0, x1, y1 = self.template.tight
+        if x1 - x0 < thresholds.least_length * (y1 - y0):
+            return []
         votes = self.background_moves_along
         if not steady or not votes or np.mean(votes) > 0.5 or along * (last - first) < thresholds.least_travel_px:
             return []

@@ -112,6 +112,8 @@ class MovingThresholds(_Frozen):
     """Nor do shorter distances, pixels."""
     most_uneven_px: float = 2.5
     """Worst distance from an even motion, pixels."""
+    least_length: float = 1.5
+    """A line of text is so many times longer than it is high; a ball or a box that rolls by is not."""
     chunk_seconds: float = 0.1
     """A box covers the line for so long."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import av.error
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 
 from vidboot.data import decord_check, shots, times, workers
 from vidboot.data.decode import Decoded, Thumbnailer, Video
@@ -18,6 +19,7 @@ from vidboot.data.geometry import Geometry
 from vidboot.data.records import FileRecord, Reason, Scanned, Shot, Span
 
 MOST_PIXELS = 8192 * 8704
+MOST_LOOKED_AT = 1920 * 1088  # pixels of a frame that may be blank
 # Frames that were decoded earn time for more: of a picture that stands still there may be many in a small file.
 EARNS_EVERY, SECONDS_PER_FRAME = 64, 0.5
 ENCRYPTED_TAGS = ("encv", "drmi", "drmt")
@@ -56,6 +58,7 @@ class _Frames:
         self.seconds: list[float] = []  # NaN where the file gives none
         self.damaged: list[bool] = []
         self.geometries: dict[int, Geometry] = {}  # each from this frame on
+        self.blank: list[bool] = []
         self.thumbnails = bytearray()
         self.samples = decord_check.Samples()
         self.picture: VideoFrame | None = None
@@ -69,10 +72,19 @@ class _Frames:
             self.geometries[decoded.index] = video.geometry(picture)
         self.seconds.append(math.nan if decoded.pts_seconds is None else decoded.pts_seconds)
         self.damaged.append(decoded.damaged)
-        self.thumbnails += self._thumbnail(picture).tobytes()
+        thumbnail = self._thumbnail(picture)
+        self.thumbnails += thumbnail.tobytes()
+        self.blank.append(shots.is_flat(thumbnail) and shots.is_plain(_colours(picture)))
         if decord_check.worth_checking(video.stream.codec_context.name, picture, decoded.index + 1):
             self.samples.offer(decoded.index, picture)
         self.picture = picture
+
+
+def _colours(picture: VideoFrame) -> np.ndarray:
+    """The picture as stored, uint8 RGB [h, w, 3], smaller if it is very large."""
+    scale = min(1.0, (MOST_LOOKED_AT / (picture.width * picture.height)) ** 0.5)
+    width, height = (max(1, int(side * scale)) for side in (picture.width, picture.height))
+    return picture.reformat(width, height, "rgb24", interpolation=Interpolation.AREA).to_ndarray()
 
 
 def probe(folder: str, relative: str, known: dict[str, str]) -> Iterator[Scanned | str | workers.Earned]:
@@ -192,7 +204,7 @@ def _describe(record: FileRecord, frames: _Frames, average_fps: float | None) ->
     thumbnails = np.frombuffer(frames.thumbnails, np.uint8).reshape(-1, shots.THUMBNAIL, shots.THUMBNAIL)
     damaged = np.array(frames.damaged)
     starts = _starts(thumbnails, pts_seconds, damaged, frames.geometries)
-    blank = shots.find_blanks(thumbnails, pts_seconds)
+    blank = shots.find_blanks(np.array(frames.blank), pts_seconds)
     width, height = max((geometry.size for geometry in frames.geometries.values()), key=math.prod)
     record = replace(
         record,

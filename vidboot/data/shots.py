@@ -12,6 +12,7 @@ from vidboot.data.records import Span
 
 THUMBNAIL = 16
 BLANK_RANGE = 8  # brightest minus darkest cell, in levels of 255
+STANDS_OUT = (32, 1e-4)  # a share of the pixels that differ from the mean colour by more levels: stars, small print
 SHORTEST_BLANK_SECONDS = 0.1
 SHORTEST_SHOT_SECONDS = 0.25
 FLASH_SECONDS = 0.12
@@ -52,14 +53,24 @@ def find_cuts(thumbnails: np.ndarray, pts_seconds: np.ndarray) -> np.ndarray:
     return _strongest(cuts, across, pts_seconds)
 
 
-def find_blanks(thumbnails: np.ndarray, pts_seconds: np.ndarray) -> list[Span]:
-    """Return the spans of frames with (nearly) one brightness all over that last at least .1 s."""
-    flat = thumbnails.reshape(len(thumbnails), -1)
-    blank = flat.max(axis=1) - flat.min(axis=1) <= BLANK_RANGE
+def is_flat(thumbnail: np.ndarray) -> bool:
+    """Whether a frame may be blank: it has (nearly) one brightness all over, [16, 16]."""
+    return int(thumbnail.max()) - int(thumbnail.min()) <= BLANK_RANGE
+
+
+def is_plain(picture: np.ndarray) -> bool:
+    """Whether nothing stands out from the one colour of a picture, uint8 [H, W, 3], but noise."""
+    levels, share = STANDS_OUT
+    mean = picture.mean(axis=(0, 1)).round().astype(np.int16)
+    return bool((np.abs(picture - mean) > levels).any(axis=2).mean() <= share)
+
+
+def find_blanks(blank: np.ndarray, pts_seconds: np.ndarray) -> list[Span]:
+    """Return the spans of blank frames (bool [T]) that last at least .1 s."""
     spans = spans_where(blank)
-    if len(spans) == 1 and spans[0] == (0, len(flat) - 1):
+    if len(spans) == 1 and spans[0] == (0, len(blank) - 1):
         return spans
-    step = float(np.median(np.diff(pts_seconds))) if len(flat) > 1 else 0.0
+    step = float(np.median(np.diff(pts_seconds))) if len(blank) > 1 else 0.0
     return [s for s in spans if pts_seconds[s[1]] - pts_seconds[s[0]] + step >= SHORTEST_BLANK_SECONDS]
 
 
