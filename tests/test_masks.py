@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidboot import masks, visibility
+from vidboot import masks, trust, visibility
 from vidboot.boxes import Box
 from vidboot.masks import Event, Mask
 
@@ -201,7 +201,7 @@ def test_dilation_grows_boxes_and_layers_alike(by: int) -> None:
 
 def test_dilation_follows_the_shorter_side_and_spares_small_pictures() -> None:
     sizes = ((32, 32), (64, 64), (176, 144), (640, 360), (360, 640), (1280, 720), (1920, 1080))
-    assert [visibility.default_dilation(*size) for size in sizes] == [1, 1, 2, 3, 3, 5, 7]
+    assert [trust.default_dilation(*size) for size in sizes] == [1, 1, 2, 3, 3, 5, 7]
 
 
 def test_an_unsure_event_hides_nothing_until_somebody_accepts_it() -> None:

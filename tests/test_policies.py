@@ -42,7 +42,9 @@ def folder_of(work: Path, *films: tuple[FileRecord, Shot], marked: tuple[str, ..
     (work / "masks").mkdir(parents=True, exist_ok=True)
     event = {"kind": "mark", "first_seconds": 1.0, "last_seconds": 2.0, "status": "accepted"}
     for name in marked:
-        (work / "masks" / f"content of {name}.json").write_text(json.dumps({"events": [event]}))
+        (work / "masks" / f"content of {name}.json").write_text(
+            json.dumps({"width": 64, "height": 64, "events": [event]})
+        )
     return Folder(work / "videos", work, [file for file, _ in films], [shot for _, shot in films])
 
 

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from overlay_art import BARS, MARKS
 
-from vidboot import masks, visibility
+from vidboot import masks, trust, visibility
 from vidboot.data.frame_times import frame_times
 from vidboot.data.progress import on_stderr
 from vidboot.mask import KINDS, Videos, mask
@@ -70,7 +70,7 @@ def score_clip(truth_path: Path, work: Path, sha256: str, pts_seconds: np.ndarra
         own_hit = int((part & glyph).sum())
         burnt, hit = burnt + own, hit + own_hit
         covered += own_hit >= COVERED * own
-        by = visibility.default_dilation(W, H)
+        by = trust.default_dilation(W, H)
         grown = np.stack([_near(o, event["what"] in (*MARKS, *BARS), by) for o in overlay])
         near[first : last + 1] |= grown
     clean = ~near

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vidboot import trust
-from vidboot.boxes import Box
+from vidboot.boxes import Box, around
 
 SCHEMA = 1
 Kind = Literal["subtitle", "mark", "bar", "frozen", "blank", "damaged", "other"]
@@ -64,6 +64,8 @@ class _MaskFile(BaseModel):
     events: tuple[Event, ...] = ()
     layers_sha256: str | None = None
     """Of the layers beside it; None: not known."""
+    layer_boxes: tuple[Box, ...] | None = None
+    """Around what each layer hides, for readers who do not want its pixels; None: not known."""
 
 
 def hides(event: Event) -> bool:
@@ -171,7 +173,12 @@ def save(path: Path, mask: Mask) -> None:
     """Write ``mask`` to ``path`` (.json, and .npz if it has layers): a kill leaves the old mask or the new one."""
     layers_path, digest = path.with_suffix(".npz"), _digest(mask.layers) if len(mask.layers) else None
     content = _MaskFile(
-        sha256=mask.sha256, width=mask.width, height=mask.height, events=mask.events, layers_sha256=digest
+        sha256=mask.sha256,
+        width=mask.width,
+        height=mask.height,
+        events=mask.events,
+        layers_sha256=digest,
+        layer_boxes=tuple(around(layer) for layer in mask.layers) or None,
     )
     text = json.dumps(content.model_dump(mode="json", by_alias=True, exclude_none=True), indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,8 @@ from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
 from vidboot.inpaint import STEPS, Filler, schedule, settle
 from vidboot.masks import Mask
 from vidboot.run import Run
-from vidboot.visibility import default_dilation, visible
+from vidboot.trust import default_dilation
+from vidboot.visibility import visible
 
 CHUNK = 8
 """Frames of the clip held at once."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidboot.data import workers
+from vidboot.data.hidden import hidden_by_masks
 from vidboot.data.journal import Journal
 from vidboot.data.ledger import (
     DEFAULT_RULES,
@@ -18,7 +19,6 @@ from vidboot.data.ledger import (
     Rules,
     Target,
     View,
-    hidden_spans,
     kept_by_filtering,
     ledger,
 )
@@ -63,7 +63,7 @@ def scan(
         NoUsableVideo: no file can be used; the records are written all the same.
     """
     files, shots = usable(videos, work, progress=progress, workers=workers)
-    return summary(files, ledger(files, shots, target, hidden=hidden_spans(work), rules=rules))
+    return summary(files, ledger(files, shots, target, hidden=hidden_by_masks(work), rules=rules))
 
 
 def audit(
@@ -121,7 +121,7 @@ def format_table(work: Path, target: Target, *, rules: Rules = DEFAULT_RULES, wi
     from rich.console import Console
 
     files = read_files(work)
-    lines = ledger(files, read_shots(work), target, hidden=hidden_spans(work), rules=rules)
+    lines = ledger(files, read_shots(work), target, hidden=hidden_by_masks(work), rules=rules)
     text = io.StringIO()
     console = Console(file=text, width=width)
     console.print(_views_table(files, lines, target))

@@ -13,7 +13,8 @@ from vidboot.config import Config
 from vidboot.data import cache
 from vidboot.data.clips import Pool
 from vidboot.data.geometry import detail
-from vidboot.data.ledger import Line, Rules, Target, hidden_spans, ledger
+from vidboot.data.hidden import hidden_by_masks
+from vidboot.data.ledger import Line, Rules, Target, ledger
 from vidboot.data.mixture import Mixture, shares
 from vidboot.data.progress import Progress
 from vidboot.data.records import FileRecord, Shot
@@ -39,7 +40,7 @@ class Folder:
         """Return the ledger for the video that the settings want."""
         target = config.video.target
         shots = [_as_large_as(target, shot) for shot in self.shots] if self.enlarge else self.shots
-        hidden = hidden_spans(self.work) if self.heed_masks else {}
+        hidden = hidden_by_masks(self.work) if self.heed_masks else {}
         return ledger(self.files, shots, target, hidden=hidden, rules=Rules(low_res_factor=config.low_res.factor))
 
 

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from vidboot.masks import Event, Mask, hides
-from vidboot.trust import TIME_TOLERANCE_SECONDS
+from vidboot.trust import TIME_TOLERANCE_SECONDS, default_dilation
 
 CropBox = tuple[float, float, float, float]
 Spans = tuple[np.ndarray, np.ndarray]  # first and one-past-last source pixel of each cell
-
-
-def default_dilation(width: int, height: int) -> int:
-    """Pixels by which hidden regions grow on load, for the halo of compression: .6 % of the shorter side, at least 3.
-
-    Below a short side of 240, where 3 pixels would hide whole letters of the scene, 1/80 of it, at least 1.
-    """
-    side = min(width, height)
-    return max(math.ceil(0.006 * side), min(3, math.ceil(side / 80)))
 
 
 def visible(

@@ -1,11 +1,10 @@
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vidboot.data.ledger import VIEWS, Line, Target, hidden_spans, kept_by_filtering, ledger
+from vidboot.data.hidden import Hidden
+from vidboot.data.ledger import VIEWS, Line, Target, kept_by_filtering, ledger
 from vidboot.data.records import FileRecord, Reason, Shot
 
 TARGET = Target(128, 64, 64, 8.0)
@@ -78,13 +77,13 @@ def test_stretched_pixels_do_not_make_a_shot_sharp() -> None:
     assert line(16, (128, 64), stretch=2.0).view == "low_res"
 
 
-@pytest.mark.parametrize("how", [{"damaged": ((5, 9),)}, {"hidden": {"5a": [(15, 20)]}}])
+@pytest.mark.parametrize("how", [{"damaged": ((5, 9),)}, {"hidden": {"5a": [Hidden(15, 20)]}}])
 def test_damage_and_marks_make_a_shot_masked(how: dict[str, Any]) -> None:
     assert line(16, **how).view == "masked"
 
 
 def test_a_mark_does_not_save_what_is_too_short() -> None:
-    assert line(1 / 8, hidden={"5a": [(0, 1)]}).reason == "too_short"
+    assert line(1 / 8, hidden={"5a": [Hidden(0, 1)]}).reason == "too_short"
 
 
 def test_filtering_drops_every_shot_of_a_file_with_any_damage() -> None:
@@ -123,21 +122,4 @@ def test_any_other_target_is_an_error_that_says_how(text: str) -> None:
 
 
 def test_what_is_hidden_in_another_shot_leaves_a_shot_full() -> None:
-    assert line(16, hidden={"5a": [(16.5, 40)], "5b": [(0, 40)]}).view == "full"
-
-
-def test_only_events_that_hide_what_a_shot_shows_count(tmp_path: Path) -> None:
-    def event(status: str = "auto", score: float = 1.0, kind: str = "mark", first: float = 1.0) -> dict[str, Any]:
-        return {"status": status, "score": score, "kind": kind, "first_seconds": first, "last_seconds": 4.0}
-
-    (tmp_path / "masks").mkdir()
-    of_file = {
-        "aa": [event(), event(score=0.4), event(kind="blank"), event(kind="damaged"), event(status="rejected")],
-        "bb": [event(status="rejected"), event(status="accepted", score=0.4, first=2.0)],
-        "cc": [event(score=0.4)],
-        "dd": [],
-    }
-    for sha256, events in of_file.items():
-        (tmp_path / "masks" / f"{sha256}.json").write_text(json.dumps({"events": events}))
-    assert hidden_spans(tmp_path) == {"aa": [(1.0, 4.0)], "bb": [(2.0, 4.0)], "cc": [], "dd": []}
-    assert hidden_spans(tmp_path / "none") == {}
+    assert line(16, hidden={"5a": [Hidden(16.5, 40)], "5b": [Hidden(0, 40)]}).view == "full"

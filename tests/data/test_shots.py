@@ -71,7 +71,7 @@ def test_noise_is_plain_and_stars_or_stripes_of_one_brightness_are_not() -> None
     assert is_plain(black)
     stars = black.copy()
     stars[5::60, 7::60] = 255
-    stripes = np.tile(np.uint8([[[200, 60, 60]] * 4 + [[60, 131, 60]] * 4]), (180, 40, 1))
+    stripes = np.tile(np.array([[[200, 60, 60]] * 4 + [[60, 131, 60]] * 4], np.uint8), (180, 40, 1))
     assert not is_plain(stars)
     assert not is_plain(stripes)
 

@@ -1,22 +1,20 @@
 """What each shot can teach: into which view of the target video its seconds go, and why the rest is not used.
 
-Every second of the folder goes into exactly one class. Nothing here reads a file or a clock, except ``hidden_spans``.
+Every second of the folder goes into exactly one class. Nothing here reads a file or a clock.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from vidboot.data.geometry import detail
+from vidboot.data.hidden import Hidden
 from vidboot.data.records import FileRecord, Shot
 from vidboot.data.times import nearest_frames
-from vidboot.trust import TIME_TOLERANCE_SECONDS, hides
 
 View = Literal["full", "low_res", "short_clip", "masked", "unused"]
 VIEWS: tuple[View, ...] = ("full", "low_res", "short_clip", "masked", "unused")
@@ -30,9 +28,6 @@ WHY_UNUSED: dict[str, str] = {
     "duplicate": "the same bytes as another file",
     "refused": "the file cannot be used, see its reason",
 }
-
-Spans = Sequence[tuple[float, float]]
-"""First and last second of each, both included."""
 
 SAFELY_SMALLER = 1.5
 LEAST_RATE = 0.75
@@ -98,7 +93,7 @@ def ledger(
     shots: Sequence[Shot],
     target: Target,
     *,
-    hidden: Mapping[str, Spans] = MappingProxyType({}),
+    hidden: Mapping[str, Sequence[Hidden]] = MappingProxyType({}),
     rules: Rules = DEFAULT_RULES,
 ) -> list[Line]:
     """Return where every second of the folder goes, file by file.
@@ -107,7 +102,7 @@ def ledger(
         files: all files of the scan.
         shots: all their shots.
         target: the video we want.
-        hidden: when marks, subtitles or bars hide something, by SHA-256 (``hidden_spans``).
+        hidden: what marks, subtitles or bars hide, by SHA-256 of the video.
         rules: what a shot must have to be of use.
     """
     of_file: dict[str, list[Shot]] = {file.path: [] for file in files}
@@ -127,37 +122,20 @@ def kept_by_filtering(files: Sequence[FileRecord], lines: Sequence[Line]) -> flo
 
 
 def filtered(files: Sequence[FileRecord], lines: Sequence[Line]) -> list[Line]:
-    """Return the lines a trainer keeps that filters first: full shots without any mark, of files without any damage."""
+    """Return the lines a trainer keeps that filters first: full shots without any mark in sight, of sound files."""
     clean = {file.path for file in files if not file.damaged}
     return [line for line in lines if line.view == "full" and line.path in clean]
 
 
-def hidden_spans(work: Path) -> dict[str, Spans]:
-    """Return when the masks in the working folder hide something, by SHA-256 of the video.
-
-    Blank and damaged frames are not among it: the scan leaves them out of the shots, or out of what is trusted of them.
-    """
-    masks = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (work / "masks").glob("*.json")}
-    return {
-        sha256: [
-            (event["first_seconds"], event["last_seconds"])
-            for event in mask.get("events", ())
-            if event["kind"] not in ("blank", "damaged") and hides(event.get("status", "auto"), event.get("score", 1.0))
-        ]
-        for sha256, mask in masks.items()
-    }
-
-
 def _lines_of(
-    file: FileRecord, shots: list[Shot], target: Target, rules: Rules, hidden: Spans, *, duplicate: bool
+    file: FileRecord, shots: list[Shot], target: Target, rules: Rules, hidden: Sequence[Hidden], *, duplicate: bool
 ) -> Iterator[Line]:
     if file.status == "refused" or duplicate:
         if file.seconds:
             yield Line(file.path, None, "unused", "duplicate" if duplicate else "refused", file.seconds, 0)
         return
     for shot in shots:
-        first, last = shot.pts_seconds[0] - TIME_TOLERANCE_SECONDS, shot.pts_seconds[-1] + TIME_TOLERANCE_SECONDS
-        marked = any(on <= last and off >= first for on, off in hidden)
+        marked = any(one.in_sight(shot, target.height, target.width) for one in hidden)
         yield _line(shot, target, rules, marked=marked)
     blank_seconds = file.seconds - sum(shot.seconds for shot in shots)
     if blank_seconds > 1e-3:
