@@ -33,6 +33,7 @@ from vidboot import config as configs
 from vidboot.config import Config
 from vidboot.denoiser import NetDenoiser
 from vidboot.losses import Batch, view_loss
+from vidboot.memory import keep
 from vidboot.nets.factorized import FactorizedNet
 from vidboot.optim import Optimizer
 
@@ -170,6 +171,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep()  # as training does
     config = configs.read(preset="tiny")
     if args.profile:
         (one := ours(config, args.batch)).step()

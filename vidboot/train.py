@@ -18,7 +18,7 @@ from vidboot.data.locks import alone
 from vidboot.data.progress import Progress, silent
 from vidboot.fit import Report
 from vidboot.leak import templates
-from vidboot.memory import give_back
+from vidboot.memory import give_back, keep
 from vidboot.nets.residual import Residual, gate_sums, smooth_gate
 from vidboot.run import Run, save_tensors
 from vidboot.stages import Training
@@ -52,6 +52,7 @@ def train(
     check_out(out)
     data = TrainingData.of(folder, config, progress)
     run = _open(out, config, data)
+    keep()
     with alone(run.path, f"trains {run.path}"):
         training = Training(run, config, data, report, templates(data.work, config))
         side_by_side(training, train_low_res, train_clips, train_direct)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidboot_kernels import reference, xformers_backend
+from vidboot_kernels import plain, reference, xformers_backend
 from vidboot_kernels.choice import Backend, Call, Op, chosen, device_of
 from vidboot_kernels.reference import Rotary
 
@@ -147,4 +147,4 @@ def _triton(
 
 
 # Backends that norm, rotate and attend along dim 2 by themselves, like ``reference.attention``.
-_WHOLE = {"triton": _triton, "xformers": xformers_backend.attention}
+_WHOLE = {"triton": _triton, "plain": plain.attention, "xformers": xformers_backend.attention}

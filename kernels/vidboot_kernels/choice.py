@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-Backend = Literal["auto", "triton", "sdpa", "xformers", "reference"]
+Backend = Literal["auto", "triton", "plain", "sdpa", "xformers", "reference"]
 Op = Literal["space", "time"]
 HALF = (torch.bfloat16, torch.float16)
 
@@ -59,7 +59,7 @@ class Row(NamedTuple):
 # hidden keys, where SDPA computes all), and leave to SDPA what that does not decide: unmasked attention in space.
 TABLE = (
     # On a CPU the backward of SDPA in bfloat16 costs many times that of plain products.
-    Row("reference", device="cpu", dtypes=(torch.bfloat16,)),
+    Row("plain", device="cpu", dtypes=(torch.bfloat16,)),
     Row("triton", device="cuda", dtypes=HALF, op="time", longest=128, widest=64, divisor=8),
     Row("triton", device="cuda", dtypes=HALF, op="time", longest=64, widest=128, divisor=8),
     Row("triton", device="cuda", dtypes=HALF, masked=True, widest=128, divisor=8),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vidboot_kernels import Backend, Rotary, reference, spatial_attention, temporal_attention
 
-BACKENDS: list[Backend] = ["reference", "sdpa"]
+BACKENDS: list[Backend] = ["reference", "plain", "sdpa"]
 OPS = {"space": spatial_attention, "time": temporal_attention}
 SIZES = [(1, 1), (5, 7), (16, 1), (33, 16), (1, 16)]  # T, N
 
@@ -93,8 +93,9 @@ def test_backends_agree_in_float64_with_their_gradients(kind: str, T: int, N: in
         qkv = [x.double().requires_grad_() for x in case(T, N)]
         out = OPS[kind](*qkv, key_mask=mask, backend=backend)
         found.append([out, *torch.autograd.grad((out * upstream).sum(), qkv)])
-    for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -207,6 +208,25 @@ def test_bfloat16_is_as_accurate_as_eager(backend: Backend) -> None:
     assert error <= 2 * (eager - exact).abs().max()
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_plain_gradients_in_bfloat16_are_as_accurate_as_those_of_the_reference(masked: bool) -> None:
+    mask, rotary = (some_keys(2, 5, 16) if masked else None), angles(2, 5, 16, 1, 8)
+    upstream = random(2, 5, 16, 2, 16, seed=5).bfloat16()
+    found = []
+    for backend, dtype in (("reference", torch.float64), ("reference", torch.bfloat16), ("plain", torch.bfloat16)):
+        qkv = [x.bfloat16().to(dtype).requires_grad_() for x in case(5, 16, E=16)]
+        turn = (rotary[0].to(dtype), rotary[1].to(dtype))
+        out = spatial_attention(*qkv, key_mask=mask, rotary=turn, backend=backend)  # type: ignore[arg-type]
+        found.append(torch.autograd.grad(out, qkv, upstream.to(dtype)))
+    for exact, reference_, plain in zip(*found, strict=True):
+        assert (plain - exact).norm() <= 1.2 * (reference_ - exact).norm()
+
+
+def test_plain_products_refuse_float16() -> None:
+    with pytest.raises(ValueError, match="'plain' takes bfloat16, float32 and float64, not float16"):
+        spatial_attention(*(x.half() for x in case(2, 3)), backend="plain")
+
+
 def test_time_is_space_with_frames_and_places_exchanged() -> None:
     q, k, v = case(5, 7)
     mask = some_keys(2, 5, 7)
@@ -251,7 +271,7 @@ def test_the_environment_overrides_the_backend(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_unknown_backend_is_refused_with_the_legal_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = case(2, 3)
-    legal = r"backend 'fast' is not one of auto, triton, sdpa, xformers, reference"
+    legal = r"backend 'fast' is not one of auto, triton, plain, sdpa, xformers, reference"
     with pytest.raises(ValueError, match=legal):
         spatial_attention(q, k, v, backend="fast")  # type: ignore[arg-type]
     monkeypatch.setenv("VIDBOOT_ATTENTION", "fast")

@@ -38,7 +38,7 @@ def _no_override(monkeypatch: pytest.MonkeyPatch) -> None:
         (SPACE._replace(L=64), "sdpa"),
         (SPACE._replace(L=64, masked=True), "triton"),
         (SPACE._replace(masked=True), "triton"),
-        (SPACE._replace(device="cpu"), "reference"),
+        (SPACE._replace(device="cpu"), "plain"),
         (TIME._replace(device="cpu", dtype=torch.float32), "sdpa"),
         (TIME._replace(device="mps"), "sdpa"),
     ],

@@ -69,7 +69,7 @@ def test_every_other_name_means_the_reference(name: Any, monkeypatch: pytest.Mon
 
 
 def test_no_such_backend_is_refused() -> None:
-    legal = r"backend 'fast' is not one of auto, triton, sdpa, xformers, reference"
+    legal = r"backend 'fast' is not one of auto, triton, plain, sdpa, xformers, reference"
     with pytest.raises(ValueError, match=legal):
         gated_modulated(*given(), backend="fast")  # type: ignore[arg-type]  # that is the point
 
