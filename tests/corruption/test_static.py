@@ -157,8 +157,14 @@ def zoom(seed: int) -> np.ndarray:
     return np.stack([cv2.resize(wide[H - h : H + h, W - w : W + w], (W, H)) for h, w in sizes])
 
 
-@pytest.mark.parametrize("scene", [noise, zoom])
-def test_what_chance_or_a_zoom_holds_still_is_never_a_sure_mark(scene: Callable[[int], np.ndarray]) -> None:
+def pan_along_lines(seed: int) -> np.ndarray:
+    film = np.stack([texture(H, W, seed + k) // 2 for k in range(24)])
+    film[:, 40:44, 30:90] = 255  # a shelf longer than the way of the camera
+    return film
+
+
+@pytest.mark.parametrize("scene", [noise, zoom, pan_along_lines])
+def test_what_chance_a_pan_or_a_zoom_holds_still_is_never_a_sure_mark(scene: Callable[[int], np.ndarray]) -> None:
     found = [mark_in_one(sample(list(scene(seed))), thresholds=StaticThresholds()) for seed in range(4)]
     assert sum(map(len, found)) > 0
     assert all(score < SURE for marks in found for _, score in marks)

@@ -111,8 +111,9 @@ def mark_in_one(sampled: Sampled, *, thresholds: StaticThresholds) -> list[tuple
         thresholds: see there.
 
     Returns:
-        Per mark its pixels, bool [h, w], and a score; below .5 unless it looks at the end as it did at first
-        and nearly all else moves: a standing camera holds its whole picture still, a zoom what it aims at, for a while.
+        Per mark its pixels, bool [h, w], and a score; below .5 unless it looks at the end as it did at first, has
+        edges in two directions, and nearly all else moves: a standing camera holds its whole picture still, a pan the
+        lines along its way, a zoom what it aims at, for a while.
     """
     if len(sampled.frames) < 6:
         return []
@@ -124,11 +125,11 @@ def mark_in_one(sampled: Sampled, *, thresholds: StaticThresholds) -> list[tuple
     marks = [pixels for pixels in regions(edge, least=least) if area(around(pixels)) <= 0.12 * width * height]
     marks.sort(key=lambda pixels: -float(np.hypot(*sampled.median[pixels].astype(np.float32).T).sum()))
     marks = marks[: thresholds.most_single]
-    steady = [_likeness(sampled, pixels) >= thresholds.steady for pixels in marks]
-    held = sum(int((edge & pixels).sum()) for pixels, same in zip(marks, steady, strict=True) if same)
+    steady = [_stays(sampled, pixels, thresholds) for pixels in marks]
+    held = sum(int((edge & pixels).sum()) for pixels, stays in zip(marks, steady, strict=True) if stays)
     all_else_moves = (std > thresholds.surroundings_std).mean() > thresholds.moving_share
     all_else_moves &= held > thresholds.held_share * edge.sum()
-    return [(pixels, 0.6 if same and all_else_moves else 0.3) for pixels, same in zip(marks, steady, strict=True)]
+    return [(pixels, 0.6 if stays and all_else_moves else 0.3) for pixels, stays in zip(marks, steady, strict=True)]
 
 
 def _still_edges(sampled: Sampled, thresholds: StaticThresholds) -> np.ndarray:
@@ -143,10 +144,13 @@ def _still_edges(sampled: Sampled, thresholds: StaticThresholds) -> np.ndarray:
     return still
 
 
-def _likeness(sampled: Sampled, pixels: np.ndarray) -> float:
-    """Correlation of a mark in the first third of the video with it in the last: of chance, or in a zoom, it is low."""
+def _stays(sampled: Sampled, pixels: np.ndarray, thresholds: StaticThresholds) -> bool:
+    """Whether a mark looks in the first third of the video as in the last, and is more than a line."""
     thirds = np.array_split(sampled.each[:, pixels], 3)
-    return correlation(np.median(thirds[0], axis=0), np.median(thirds[2], axis=0))
+    alike = correlation(np.median(thirds[0], axis=0), np.median(thirds[2], axis=0))
+    median = sampled.median[pixels].astype(np.float64)  # [pixels, 2]
+    across, along = np.linalg.eigvalsh(median.T @ median)
+    return alike >= thresholds.steady and across >= thresholds.two_ways * along
 
 
 def regions(edge: np.ndarray, *, least: int) -> list[np.ndarray]:

@@ -68,6 +68,8 @@ class StaticThresholds(_Frozen):
     """And its sure marks hold this share of all edges that stand still in it: nothing else does."""
     steady: float = 0.8
     """A sure mark of the first third of a video correlates with that of the last by this much."""
+    two_ways: float = 0.1
+    """The energy of its gradients across their main direction is at least this share of that along it: no line."""
     most_single: int = 4
     """Marks of a single video, the strongest first: more is a camera that stands still."""
     single_gradient: float = 60.0
