@@ -137,6 +137,17 @@ def test_only_what_is_longer_than_high_travels_as_a_caption(width: int, caption:
     assert bool(find_text(shown(film), sees_it, thresholds=TextThresholds())) is caption
 
 
+@pytest.mark.parametrize(("box", "line"), [((0, 0, W, H), False), ((20, 20, 230, 60), True), ((20, 10, 60, 140), True)])
+def test_what_is_as_large_as_the_picture_is_no_line(box: tuple[int, int, int, int], line: bool) -> None:
+    film = panning(40, H, W, seed=5)
+    film[10:30] = texture(H, W, 9)
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        return np.array([box], np.float32), np.ones(1, np.float32)
+
+    assert bool(find_text(shown(film), sees_it, thresholds=TextThresholds())) is line
+
+
 def test_the_detector_is_asked_twice_a_second_and_half_as_often_for_large_letters() -> None:
     asked: list[int] = []
 

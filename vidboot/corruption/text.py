@@ -156,11 +156,17 @@ class _Tracker:
             new = [
                 (tuple(map(float, box)), float(score))
                 for box, score in zip(found, sure, strict=True)
-                if sum(intersection(tuple(box), other) for other in kept) < 0.6 * area_of(tuple(box))
+                if self._may_be_line(box)
+                and sum(intersection(tuple(box), other) for other in kept) < 0.6 * area_of(tuple(box))
             ]
             kept += [box for box, _ in new]  # type: ignore[misc]
             scores += [score for _, score in new]
         return kept, scores
+
+    def _may_be_line(self, box: np.ndarray) -> bool:
+        """Whether a box is as narrow as a line is; texture that is taken for text fills the frame."""
+        width, height = self.size
+        return min((box[2] - box[0]) / width, (box[3] - box[1]) / height) <= self.thresholds.largest
 
     def _begin(self, seconds: float, grey: np.ndarray, box: Box, score: float) -> None:
         template = Template(grey, _whole(box, *self.size))

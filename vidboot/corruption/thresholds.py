@@ -129,6 +129,8 @@ class TextThresholds(_Frozen):
     """How often lines are compared with what is around them."""
     sides: tuple[int, ...] = (192, 352)
     """Short sides at which it looks, pixels."""
+    largest: float = 0.35
+    """A line is at most this share of the frame high, or, if it is written downwards, wide."""
     match: float = 0.6
     """A line is still there while its gradient correlates with its template by this much."""
     back_seconds: float = 1.6
