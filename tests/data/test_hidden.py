@@ -1,5 +1,6 @@
 """What masks hide counts where and when a net looks, and there only."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_a_mark_beside_the_crop_is_out_of_sight_exactly_where_no_pixel_of_the_cr
     written = masks.load(tmp_path / "masks" / f"{SHA['aa']}.json")
     shown = visibility.visible(written, [1.5], center_crop_box(W, H, 32, 32), 32, 32)
     assert hidden.in_sight(shot(), 32, 32) == bool((shown == 0).any())
+
+
+def test_a_mask_written_by_hand_needs_neither_events_nor_a_size(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    event = {"kind": "mark", "first_seconds": 0.0, "last_seconds": 1.0, "box": [0, 0, 9, 9]}
+    (tmp_path / "masks" / "aa.json").write_text(json.dumps({"events": [event]}))
+    (tmp_path / "masks" / "bb.json").write_text("{}")
+    found = hidden_by_masks(tmp_path)
+    assert found["aa"][0].in_sight(shot(), 32, 32)
+    assert found["bb"] == []
 
 
 def test_a_mark_counts_in_its_time_and_where_its_place_is_not_known() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -39,12 +40,12 @@ class FolderMark:
 
 def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[FolderMark]:
     """Return the marks of clips whose pictures have one shape (all gradients [h, w, 2]), the surest first."""
+    if not clips:
+        return []
     votes = scenes(clips, thresholds=thresholds)
     if len(votes) > MOST_SCENES:
         kept = np.random.default_rng(len(votes)).choice(len(votes), MOST_SCENES, replace=False)
         votes = [votes[i] for i in sorted(kept)]
-    if not votes:
-        return []
     unit = kin.directions(np.stack([np.median([clips[i].levels for i in scene], axis=0) for scene in votes]))
     links = {tile: kin.linked(unit, tile) for tile in kin.tiles(*unit.shape[1:3])}
     marks: list[FolderMark] = []
@@ -91,19 +92,16 @@ def _presence(
 
 def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[list[int]]:
     """Group clips that show one scene (colours and edges agree with those of any other in the group): indices."""
+    colours = np.stack([clip.colours.ravel() for clip in clips]).astype(np.float32)
+    centred = colours - colours.mean(1, keepdims=True)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
     groups: list[list[int]] = []
     for i, clip in enumerate(clips):
-        own = [group for group in groups if any(_one_scene(clip, clips[k], thresholds) for k in group)]
-        groups = [group for group in groups if group not in own] + [sorted(sum(own, [i]))]
+        near = np.abs(colours[:i] - colours[i]).mean(1) < thresholds.same_scene_levels
+        near |= unit[:i] @ unit[i] > thresholds.same_scene_colours  # one may be brighter, or damaged
+        own = [group for group in groups if any(near[k] and _edges_agree(clip.levels, clips[k].levels) for k in group)]
+        groups = [group for group in groups if group not in own] + [sorted([i, *chain.from_iterable(own)])]
     return sorted(groups)
-
-
-def _one_scene(a: StaticSummary, b: StaticSummary, thresholds: FolderThresholds) -> bool:
-    """Whether two clips show one scene, be one brighter, damaged, or filmed at another time of the day."""
-    one, other = (clip.colours.astype(np.float32) for clip in (a, b))
-    near = np.abs(one - other).mean() < thresholds.same_scene_levels
-    near |= correlation(one - one.mean(), other - other.mean()) > thresholds.same_scene_colours
-    return bool(near) and _edges_agree(a.levels, b.levels)
 
 
 def _edges_agree(a: np.ndarray, b: np.ndarray) -> bool:

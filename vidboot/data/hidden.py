@@ -45,7 +45,8 @@ def hidden_by_masks(work: Path) -> dict[str, Sequence[Hidden]]:
     """
     masks = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (work / "masks").glob("*.json")}
     return {
-        sha256: [_hidden(mask, event) for event in mask["events"] if _counts(event)] for sha256, mask in masks.items()
+        sha256: [_hidden(mask, event) for event in mask.get("events", ()) if _counts(event)]
+        for sha256, mask in masks.items()
     }
 
 
@@ -58,5 +59,5 @@ def _hidden(mask: Mapping[str, Any], event: Mapping[str, Any]) -> Hidden:
     box, around = event.get("box"), mask.get("layer_boxes", ())
     if box is None and event.get("layer", 0) < len(around):
         box = around[event["layer"]]
-    frame = mask["width"], mask["height"]
+    frame = mask.get("width", 0), mask.get("height", 0)
     return Hidden(event["first_seconds"], event["last_seconds"], frame, tuple(box) if box else None)
