@@ -22,6 +22,7 @@ POLYNOMIALS = (
     (2.506070, -1.847825, 0.438324),
 )
 SAFETY = 1.01  # singular values are overestimated by this, as bfloat16 is coarse
+TINY = 1e-7  # what a norm is never below
 RMS = 0.2  # of an update at rate 1: AdamW's, so that both take like rates
 
 
@@ -52,25 +53,28 @@ class Muon(torch.optim.Optimizer):
             momentum, lr = group["momentum"], group["lr"]
             alike: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                if "momentum_buffer" not in self.state[p]:
-                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-                mean = self.state[p]["momentum_buffer"].lerp_(p.grad, 1 - momentum)
-                alike[p.shape].append((p, p.grad.lerp(mean, momentum)))
-                p.mul_(1 - lr * group["weight_decay"])
+                if p.grad is not None:
+                    alike[p.shape].append((p, p.grad))
             for shape, members in alike.items():
-                updates = orthogonalised(torch.stack([update.bfloat16() for _, update in members]))
-                for (p, _), update in zip(members, updates, strict=True):
-                    p.add_(update, alpha=-lr * RMS * max(shape) ** 0.5)
+                # One matrix at a time, while it is in the cache: a pass over memory takes as long as a small product.
+                update = torch.empty_like(members[0][1])
+                units = update.new_empty((len(members), *shape), dtype=torch.bfloat16)
+                for (p, grad), unit in zip(members, units, strict=True):
+                    if "momentum_buffer" not in self.state[p]:
+                        self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+                    mean = self.state[p]["momentum_buffer"].lerp_(grad, 1 - momentum)
+                    torch.lerp(grad, mean, momentum, out=update)
+                    torch.mul(update, 1 / (SAFETY * update.norm() + TINY), out=unit)
+                for (p, _), update in zip(members, orthogonalised(units), strict=True):
+                    p.mul_(1 - lr * group["weight_decay"]).add_(update, alpha=-lr * RMS * max(shape) ** 0.5)
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """Return matrices with the same singular vectors, [n, rows, columns], and singular values near 1 (.76 to 1.21).
+def orthogonalised(x: Tensor) -> Tensor:
+    """Return matrices with the same singular vectors, and singular values near 1 (.76 to 1.21).
 
-    A singular value below .003 of the matrix' norm stays smaller.
+    Args:
+        x: of norm 1 / `SAFETY`, [n, rows, columns]; singular values below .003 stay smaller.
     """
-    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)
     wide = x.shape[-2] <= x.shape[-1]
     for first, second in zip(POLYNOMIALS[::2], POLYNOMIALS[1::2], strict=True):
         # p(g) x has the Gram matrix p g p: two polynomials in terms of the small g cost less than one after the other.
