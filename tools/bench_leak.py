@@ -5,7 +5,7 @@ one place, with masks and without; and marked at many places, with masks, so tha
 Prints how much of the mark each run paints, above the control and as a share of the run without masks, and the loss on
 clean held-out video. Run it again to go on: every training resumes.
 
-    python tools/bench_leak.py OUT [--kind mark|subtitle] [--clips 300] [--steps 400] [--samples 16] [--json]
+    python tools/bench_leak.py OUT [--kind mark|subtitle] [--clips 300] [--steps 400] [--samples 16] [--seed 0] [--json]
 """
 
 from __future__ import annotations
@@ -53,14 +53,15 @@ def mark(frames: np.ndarray, kind: str, place: tuple[int, int], seed: int) -> tu
     return marked, (x, y, x + width, y + height)
 
 
-def write_case(case: str, folder: Path, *, kind: str, clips: int) -> None:
+def write_case(case: str, folder: Path, *, kind: str, clips: int, seed: int) -> None:
     """Write one folder of clips, half of them short, half of them four times as long, and masks where the case has."""
     if (folder / "written").exists():
         return
     (folder / "videos").mkdir(parents=True, exist_ok=True)
+    drawn_from = 11 + 100 * seed
     for index in range(clips):
-        frames, _ = synthetic.video(11, index, frames=LONG if index % 2 else SHORT, height=SIDE, width=SIDE)
-        rng = np.random.default_rng((11, index))
+        frames, _ = synthetic.video(drawn_from, index, frames=LONG if index % 2 else SHORT, height=SIDE, width=SIDE)
+        rng = np.random.default_rng((drawn_from, index))
         place = PLACE
         if case == "scattered":
             place = int(rng.integers(0, SIDE - LOGO.shape[1] + 1)), int(rng.integers(0, SIDE - LOGO.shape[0] + 1))
@@ -80,9 +81,10 @@ def write_case(case: str, folder: Path, *, kind: str, clips: int) -> None:
     (folder / "written").touch()
 
 
-def settings(steps: int) -> Config:
+def settings(steps: int, seed: int) -> Config:
     """The demo's nets, trained for fewer steps, on nothing but the clips."""
     changed = [
+        f"seed={seed}",
         f"low_res.train.steps={steps}",
         "low_res.levels=0",
         f"clip.train.steps={steps}",
@@ -140,15 +142,18 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the clips and of training; held-out video stays the same"
+    )
     parser.add_argument("--case", action="append", choices=CASES, help="only these; what is measured is kept")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    name = f"{asked.kind}-{asked.clips}-{asked.steps}-{asked.samples}"
+    name = f"{asked.kind}-{asked.clips}-{asked.steps}-{asked.samples}-{asked.seed}"
     for case in asked.case or CASES:
         folder = asked.out / name / case
         if not (folder / "measured.json").exists():
-            write_case(case, folder, kind=asked.kind, clips=asked.clips)
-            measured = measure(trained(folder, settings(asked.steps)), asked.kind, asked.samples)
+            write_case(case, folder, kind=asked.kind, clips=asked.clips, seed=asked.seed)
+            measured = measure(trained(folder, settings(asked.steps, asked.seed)), asked.kind, asked.samples)
             write_text(folder / "measured.json", json.dumps(measured))
     found: dict[str, Any] = {
         case: json.loads(path.read_text())

@@ -195,7 +195,7 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
         data.split(entries, window=window)[0]
         for entries, window in ((data.low, config.low_res.window), (data.sharp, config.clip.window))
     ]
-    mean, spread = mean_colour([pool for pool in pools if pool.entries], seed=config.seed)
+    mean, spread = mean_colour([pool for pool in pools if pool.entries])
     record = {
         "config": settings,
         "data": data.digest,

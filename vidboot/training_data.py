@@ -126,10 +126,10 @@ class TrainingData:
         low, _ = self.low_res_pools(0)
         sharp = {(entry.sha256, entry.shot) for entry in clips.entries}
         small = [entry for entry in low.entries if (entry.sha256, entry.shot) not in sharp]
-        # As far as any video lasts: one that ends sooner teaches as short clips do.
+        # As far as any video lasts; one that ends before half of that teaches as short clips do.
         reach = min(config.long_window, max((entry.frames for entry in (*clips.entries, *small)), default=0))
         farther = reach > config.window
-        full = [entry for entry in clips.entries if farther and entry.frames >= reach]
+        full = [entry for entry in clips.entries if farther and 2 * entry.frames >= reach]
         small = [entry for entry in small if farther and entry.frames > config.window]
         return Mixture(
             clips=clips,

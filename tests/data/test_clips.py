@@ -106,13 +106,38 @@ def test_a_clip_shows_the_frames_of_its_file_and_their_mask(pool: Pool, entries:
     assert masked >= 3
 
 
-def test_most_batches_have_the_longest_length_and_the_others_any(pool: Pool) -> None:
-    lengths = [pool.batch(1, seed=0, stage="clip", step=step).video.shape[1] for step in range(150)]
+def test_most_batches_are_as_long_as_a_shot_allows_and_the_others_any(pool: Pool, entries: dict[str, Entry]) -> None:
+    alike = replace(pool, entries=[entries["b.mp4"], entries["c.mp4"]])
+    lengths = [alike.batch(1, seed=0, stage="clip", step=step).video.shape[1] for step in range(150)]
     assert 0.65 < lengths.count(16) / len(lengths) < 0.9
     assert len(set(lengths)) > 10
     assert {1, 16} <= set(lengths) <= set(range(1, 17))
     fixed = replace(pool, any_length=False)
     assert {fixed.batch(1, seed=0, stage="clip", step=step).video.shape[1] for step in range(20)} == {16}
+    assert [pool.batch(1, seed=0, stage="clip", step=s).video.shape[1] for s in range(90)].count(8) > 10
+
+
+@pytest.mark.parametrize(
+    ("frames", "window", "group"),
+    [
+        ([60] * 99 + [61], 64, 1),
+        ([*range(30, 64), *range(30, 64)], 64, 1),
+        ([*range(65, 250, 2)], 64, 4),
+        ([4] * 50 + [8], 8, 1),
+    ],
+)
+def test_no_shot_is_drawn_much_more_than_others_of_about_its_length(
+    entries: dict[str, Entry], frames: list[int], window: int, group: int
+) -> None:
+    shots = [replace(entries["c.mp4"], frames=n, source=str(i)) for i, n in enumerate(frames)]
+    pool = Pool(shots, None, window=window, group=group)
+    drawn = np.zeros(len(shots))
+    for step in range(400):
+        _, length = pool.shape(1, seed=0, stage="clip", step=step)
+        starts = np.array([max(0, n - length * group + 1) for n in frames])
+        drawn += np.sqrt(starts) / np.sqrt(starts).sum()
+    assert drawn.max() / drawn.sum() < 0.1
+    assert replace(pool, any_length=False).longest * group <= sorted(frames)[-8]
 
 
 def test_only_shots_that_are_long_enough_are_cut(pool: Pool, entries: dict[str, Entry]) -> None:
@@ -195,11 +220,11 @@ def test_extra_hidden_pixels_have_the_shape_of_what_was_found_moved_to_any_place
     assert len(places) > 5
 
 
-def test_measuring_cuts_one_clip_from_the_middle_of_each_long_shot(pool: Pool, entries: dict[str, Entry]) -> None:
+def test_measuring_cuts_one_clip_from_the_middle_of_each_shot(pool: Pool, entries: dict[str, Entry]) -> None:
     batches = list(pool.fixed(1, most=9))
-    assert [batch.sources for batch in batches] == [["b.mp4"], ["c.mp4"]]
+    assert [batch.sources for batch in batches] == [["b.mp4"], ["c.mp4"], ["a.mp4"]]
     assert torch.equal(batches[1].video[0], frames_of(entries["c.mp4"])[12:28])
-    assert [list(batch.sources) for batch in pool.fixed(4, most=1)] == [["b.mp4"]]
+    assert torch.equal(batches[2].video[0], frames_of(entries["a.mp4"]))
     assert list(replace(pool, entries=[]).fixed(4, most=9)) == []
 
 
@@ -220,23 +245,32 @@ def test_the_mean_colour_and_its_spread_are_those_of_the_visible_pixels(work: Pa
     whole = Pool([entries["b.mp4"]], work / "masks", window=24, any_length=False)
     film, visible = frames_of(entries["b.mp4"]), expected_visible(entries["b.mp4"]).bool()
     expected = torch.stack([film[:, c][visible[:, 0]].mean() for c in range(3)])
-    mean, spread = mean_colour([whole], seed=0, clips=3)
+    mean, spread = mean_colour([whole])
     torch.testing.assert_close(mean, expected, rtol=1e-5, atol=1e-5)
-    assert spread < 1e-5, "the same clip three times"
+    assert spread == 0, "one shot"
     other = replace(whole, entries=[entries["a.mp4"]], window=8)
-    both, _ = mean_colour([whole, other], seed=0, clips=3)
+    both, _ = mean_colour([whole, other])
     torch.testing.assert_close(both, (expected + frames_of(entries["a.mp4"]).mean((0, 2, 3))) / 2)
 
 
-def test_the_spread_of_colour_is_the_deviation_between_clips_of_what_they_show(work: Path, pool: Pool) -> None:
-    mean, spread = mean_colour([pool], seed=0, clips=9)
-    batch = pool.batch(9, seed=0, stage="mean 0", step=0)
-    assert batch.visible is not None
-    assert not batch.visible.all()
-    shown = batch.visible[:, :, 0].bool()  # [B, T, H, W]
-    colours = torch.stack([video.movedim(1, -1)[seen].mean(0) for video, seen in zip(batch.video, shown, strict=True)])
-    assert abs(spread - (colours - mean).square().mean().sqrt()) < 1e-6
+def test_the_spread_of_colour_is_the_deviation_between_shots_of_what_they_show(pool: Pool) -> None:
+    mean, spread = mean_colour([pool])
+    batches = list(pool.fixed(1, most=9))
+    assert [batch.video.shape[1] for batch in batches] == [16, 16, 8]
+    colours = []
+    for batch in batches:
+        shown = torch.ones_like(batch.video[:, :, :1]) if batch.visible is None else batch.visible
+        colours.append(batch.video.movedim(2, -1)[shown[:, :, 0].bool()].mean(0))
+    torch.testing.assert_close(mean, torch.stack(colours).mean(0))
+    assert abs(spread - torch.stack(colours).var(0).mean().sqrt()) < 1e-6
     assert spread > 0.01
+
+
+def test_what_is_measured_on_is_chosen_evenly_each_as_long_as_it_is(pool: Pool, entries: dict[str, Entry]) -> None:
+    many = replace(pool, entries=[entries[name] for name in ("a.mp4", "b.mp4", "a.mp4", "c.mp4", "a.mp4")], masks=None)
+    batches = list(many.fixed(2, most=4))
+    assert [tuple(batch.video.shape[:2]) for batch in batches] == [(2, 16), (2, 8)]
+    assert sorted(source for batch in batches for source in batch.sources) == ["a.mp4", "a.mp4", "b.mp4", "c.mp4"]
 
 
 def test_without_masks_every_pixel_counts(pool: Pool, entries: dict[str, Entry]) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,9 @@ from vidboot.losses import Batch
 from vidboot.views import TimeMean, restrict_visible
 
 FULL_LENGTH = 0.75
-"""Share of the batches at the longest length; the others are shorter, so that a net knows every length."""
+"""Share of the batches as long as a shot allows; the others are shorter, so that a net knows every length."""
+ENOUGH_SHOTS = 8
+"""So many shots, or a quarter of all, fill clips of one length: one shot alone would be learned by heart."""
 FOUND_SHAPES = 0.5
 """Share of the clips with extra hidden pixels in which these have the shape of a mark or a text found elsewhere."""
 MOST_HIDDEN = 0.5
@@ -40,7 +44,7 @@ class Pool:
     group: int = 1
     """Frames of the shot behind one frame of the clip, its mean."""
     any_length: bool = True
-    """Draw shorter clips as well."""
+    """Draw shorter clips as well, and of shorter shots."""
     whole: int = 1
     """The longest clip is a multiple of this many frames."""
     flip: bool = False
@@ -49,9 +53,17 @@ class Pool:
 
     @property
     def longest(self) -> int:
-        """Length of the longest clip that some shot fills, at most the window."""
-        longest = min(self.window, max((entry.frames // self.group for entry in self.entries), default=0))
-        return longest // self.whole * self.whole
+        """Length of the longest clip drawn."""
+        return max(self._fill, default=0)
+
+    @cached_property
+    def _fill(self) -> list[int]:
+        """How long a clip each shot fills; where all clips are to be of one length, no longer than enough shots do."""
+        own = [min(self.window, entry.frames // self.group) // self.whole * self.whole for entry in self.entries]
+        if self.any_length or not own:
+            return own
+        enough = min(ENOUGH_SHOTS, -(-len(own) // 4))
+        return np.minimum(own, np.sort(own)[-enough]).tolist()
 
     def batch(self, size: int, *, seed: int, stage: str, step: int, rank: int = 0) -> Batch:
         """Draw a batch of clips of one length.
@@ -81,12 +93,18 @@ class Pool:
         return size, self._length(_rng_of_batch(seed, stage, step, rank))
 
     def fixed(self, size: int, *, most: int) -> Iterator[Batch]:
-        """Cut one clip of the longest length from the middle of each shot that has it, in batches of ``size``."""
-        length = self.longest * self.group
-        entries = [entry for entry in self.entries if length and entry.frames >= length][:most]
-        for i in range(0, len(entries), size):
-            clips = [self._cut(entry, (entry.frames - length) // 2, length) for entry in entries[i : i + size]]
-            yield _grouped(_stack(clips), self.group)
+        """Cut the longest clip there is from the middle of each shot, of ``most`` evenly chosen ones at most.
+
+        A batch has clips of one length, ``size`` at most.
+        """
+        filled = [(length, entry) for length, entry in zip(self._fill, self.entries, strict=True) if length]
+        evenly = np.linspace(0, len(filled) - 1, min(most, len(filled))).round().astype(int)
+        chosen = [filled[i] for i in evenly]
+        for length, same in groupby(sorted(chosen, key=itemgetter(0), reverse=True), key=itemgetter(0)):
+            frames, entries = length * self.group, [entry for _, entry in same]
+            for i in range(0, len(entries), size):
+                clips = [self._cut(entry, (entry.frames - frames) // 2, frames) for entry in entries[i : i + size]]
+                yield _grouped(_stack(clips), self.group)
 
     def _marked(self, length: int) -> list[Entry]:
         """The shots, long enough, that have a mask."""
@@ -118,9 +136,12 @@ class Pool:
         return mask if mask and mask.is_file() else None
 
     def _length(self, rng: np.random.Generator) -> int:
-        if self.any_length and rng.random() >= FULL_LENGTH:
-            return int(rng.integers(1, self.longest + 1))
-        return self.longest
+        """Draw a length: mostly as much as a shot fills, and that shot by how much it is."""
+        if not self.any_length:
+            return self.longest
+        chance = np.array(self._fill) / sum(self._fill)
+        length = self._fill[rng.choice(len(chance), p=chance)]
+        return length if rng.random() < FULL_LENGTH else int(rng.integers(1, length + 1))
 
     def _varied(self, clip: _Clip, rng: np.random.Generator) -> _Clip:
         flip, backward = (rng.random(2) < 0.5) & (self.flip, self.reverse)
@@ -202,14 +223,17 @@ def _span(size: int, rng: np.random.Generator) -> slice:
     return slice(first, first + length)
 
 
-def mean_colour(pools: Sequence[Pool], *, seed: int, clips: int = 64) -> tuple[Tensor, float]:
-    """Estimate the data's mean per channel over the visible pixels of clips from each pool, [3], and its spread: the
-    standard deviation between clips of their mean colour, all channels taken together."""
+def mean_colour(pools: Sequence[Pool], *, most: int = 64) -> tuple[Tensor, float]:
+    """Estimate the data's mean per channel over the visible pixels of shots, at most so many of each pool, [3], and its
+    spread: the standard deviation between shots of their mean colour, all channels taken together."""
     means, variances = [], []
-    for index, pool in enumerate(pools):
-        batch = pool.batch(clips, seed=seed, stage=f"mean {index}", step=0)
-        visible = torch.ones_like(batch.video[:, :, :1]) if batch.visible is None else batch.visible.float()
-        total, pixels = (batch.video * visible).sum((1, 3, 4)), visible.sum((1, 2, 3, 4))  # [B, 3], [B]
-        means.append(total.sum(0) / pixels.sum().clamp(min=1))
-        variances.append((total / pixels.clamp(min=1)[:, None] - means[-1])[pixels > 0].square().mean())
-    return torch.stack(means).mean(0), float(torch.stack(variances).nanmean().nan_to_num().sqrt())
+    for pool in pools:
+        colours, pixels = [], []
+        for batch in pool.fixed(1, most=most):
+            visible = torch.ones_like(batch.video[:, :, :1]) if batch.visible is None else batch.visible.float()
+            pixels.append(visible.sum())
+            colours.append((batch.video * visible).sum((0, 1, 3, 4)) / pixels[-1].clamp(min=1))
+        colour, weight = torch.stack(colours), (torch.stack(pixels) > 0).float()[:, None]  # [n, 3], [n, 1]
+        means.append((colour * weight).sum(0) / weight.sum().clamp(min=1))
+        variances.append(((colour - means[-1]) * weight).square().mean(1).sum() / (weight.sum() - 1).clamp(min=1))
+    return torch.stack(means).mean(0), float(torch.stack(variances).mean().sqrt())
