@@ -166,7 +166,7 @@ def test_a_run_goes_on_although_a_setting_was_added_since_it_was_begun_or_the_de
     shutil.copytree(run, earlier)
     record = json.loads((earlier / "run.json").read_text())
     del record["config"]["clip"]["train"]["optim"]["momentum"]
-    record["config"]["device"] = "cuda"
+    record["config"]["device"] = "cuda:7"
     (earlier / "run.json").write_text(json.dumps(record))
     result = train(root, "--set", "precision=float32", out="earlier")
     assert result.exit_code == 0, result.output

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,7 +20,7 @@ from vidboot.__main__ import app
 from vidboot.data import cache
 from vidboot.data.encode import save_tiny
 from vidboot.data.progress import silent
-from vidboot.policies import filtered, split, upscaled
+from vidboot.policies import KEEP, RIVALS, filtered, split, upscaled
 from vidboot.synthetic import FolderSizes, write_folder
 from vidboot.training_data import Folder, TrainingData
 
@@ -78,6 +80,26 @@ def test_what_is_measured_was_trained_on_by_none(result: dict[str, Any], root: P
         trained_on = json.loads((root / "out" / policy / "run.json").read_text())["sharp"]
         assert trained_on
         assert not measured & set(trained_on)
+
+
+def test_no_version_of_what_is_measured_on_is_trained_on_however_small_and_none_is_measured_twice(
+    tmp_path: Path,
+) -> None:
+    config = configs.read(preset="smoke", settings=("video.height=64", "video.width=64", "low_res.factor=4"))
+    (tmp_path / "videos").mkdir()
+    for number in range(5):
+        rng = np.random.default_rng(number)
+        film = rng.integers(0, 255, (40, 3, 3, 3), dtype=np.uint8)
+        for name, side in (("film", 64), ("again", 72), ("thumb", 8)):  # 8 is less than the low-res view's 16
+            frames = np.stack([cv2.resize(frame, (side, side)) for frame in film])
+            save_tiny(tmp_path / "videos" / f"{name}{number}.mp4", frames, 8)
+    whole = Folder(tmp_path / "videos", tmp_path / "work", *scan.audit(tmp_path / "videos", tmp_path / "work"))
+    folder, measured, _ = story.set_aside(whole, config)
+    numbers = [Path(shot.path).stem[-1] for shot in measured]
+    assert len(numbers) == len(set(numbers)) >= 2
+    drawn = {Path(shot.path).stem[-1] for shot in split(whole, config)[1]}
+    for policy in (KEEP, *RIVALS):
+        assert not {Path(shot.path).stem[-1] for shot in policy.selected(folder, config).shots} & drawn, policy.name
 
 
 def test_every_number_has_its_interval_and_the_losses_are_paired(result: dict[str, Any]) -> None:

@@ -4,12 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from command import check_refused, vidboot
 
 from vidboot.build import Model
 from vidboot.composition import whole
-from vidboot.evaluate import real_shots
+from vidboot.evaluate import _nearest, check_sizes, joins, real_shots
 from vidboot.run import Run
 from vidboot.scan import audit
 from vidboot.training_data import Folder
@@ -32,6 +33,35 @@ def test_only_what_is_full_video_stands_for_real_video(run: Path, root: Path) ->
     slow = [replace(shot, fps=3.0) for shot in shots]
     assert not real_shots(Run(run), replace(folder, shots=slow))
     assert not real_shots(Run(run), folder, 41)  # they have 40 frames
+
+
+def test_the_longest_shot_of_each_file_stands_for_real_video_before_others_of_it(run: Path, root: Path) -> None:
+    files, shots = audit(root / "videos", root / "work")
+    full = [shot for shot in shots if Path(shot.path).stem.startswith("full_")]
+    more = [replace(full[0], shot=k, seconds=full[0].seconds + k) for k in (1, 2)]
+    real = real_shots(Run(run), Folder(root / "videos", root / "work", files, [*full, *more]))
+    assert [(shot.path, shot.shot) for shot in real[:2]] == [(full[0].path, 2), (full[1].path, full[1].shot)]
+    assert len(real) == len(full) + 2
+
+
+def test_an_evaluation_of_too_few_frames_is_refused_and_of_fewer_than_a_window_is_not(run: Path, root: Path) -> None:
+    config = Model(Run(run)).config
+    coarse = config.model_copy(update={"low_res": config.low_res.model_copy(update={"levels": 2, "group": 4})})
+    with pytest.raises(ValueError, match="at least 16 frames and 2 samples, not frames = 8, samples = 2"):
+        check_sizes(coarse, 8, 2)
+    short = torch.zeros(2, config.clip.window - 1, 3, config.video.height, config.video.width)
+    assert _nearest(Model(Run(run)), {"real": short}) is not None
+
+
+def test_seams_of_samples_are_where_the_longer_video_they_were_cut_from_had_them(run: Path) -> None:
+    model, policy = Model(Run(run)), "full"
+    lengths = [T for T in range(16, 40) if model.length(policy, T) != T]
+    differ = 0
+    for T in lengths:
+        sampled = [at for at in model.joins(policy, model.length(policy, T)) if at < T]
+        differ += sampled != model.joins(policy, T)
+        assert joins(model, policy, T) == set(sampled)
+    assert differ
 
 
 def test_seams_are_looked_for_where_windows_join(run: Path) -> None:

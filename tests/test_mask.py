@@ -230,3 +230,19 @@ def test_kinds_that_were_not_looked_for_stay() -> None:
     after = merged(RECORD, [mark], before, ("mark",))
     assert {event.kind for event in after.events} == {"subtitle", "mark"}
     np.testing.assert_array_equal(after.layers[0], layer)
+
+
+def test_a_surer_mark_stays_beside_a_doubtful_one_of_the_folder_and_a_surer_one_replaces_it() -> None:
+    logo, room = np.zeros((90, 160), bool), np.zeros((90, 160), bool)
+    logo[5:20, 5:40], room[:60] = True, True
+    file = FileRecord(path="a", status="usable", frames=10, width=160, height=90, fps=10.0, sha256="a" * 64)
+    own = Found(kind="mark", first_seconds=0, last_seconds=1, layer=logo, score=0.6)
+    seconds = np.arange(10) / 10
+    for by_itself, across, scores in (
+        ((own,), [(room, 0.4)], [0.4, 0.6]),
+        ((), [(logo, 0.8), (room, 0.4)], [0.4, 0.8]),
+        ((own,), [(logo, 0.8)], [0.8]),
+    ):
+        detected = mask_video.Detected(found=by_itself, static=None)
+        found = mask_verb._all_found(file, seconds, detected, across, ("mark",))
+        assert sorted(one.score for one in found) == scores

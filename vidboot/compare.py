@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,14 +20,27 @@ from vidboot import train as training
 from vidboot.build import Model
 from vidboot.comparison import Comparison, Contender, Trained, measure, summary
 from vidboot.config import Config
-from vidboot.data.progress import Progress
+from vidboot.data import cache
+from vidboot.data.cache import Entry
+from vidboot.data.progress import Progress, silent
 from vidboot.data.records import Shot
+from vidboot.errors import WorkFailed
 from vidboot.evaluate import check_sizes, evaluate
 from vidboot.fit import Report
-from vidboot.policies import KEEP, RIVALS, Policy, direct_only, split, views_only, without
+from vidboot.policies import (
+    KEEP,
+    LEAST_HELD_OUT,
+    RIVALS,
+    Policy,
+    direct_only,
+    split,
+    usable,
+    views_only,
+    without,
+)
 from vidboot.report import write_report
 from vidboot.run import Run, write_text
-from vidboot.training_data import Folder, TrainingData
+from vidboot.training_data import Folder
 from vidboot.twins import versions
 
 Part = Callable[[str], AbstractContextManager[Progress]]
@@ -72,18 +86,15 @@ def compare(
         WorkFailed: the folder has too few full videos, or nothing else to train on.
     """
     began = time.monotonic()
-    check_sizes(config.video.frames, sizes.samples)
+    check_sizes(config, config.video.frames, sizes.samples)
     for policy in (KEEP, *RIVALS):
         training.check_out(out / policy.name)
     with part("scan") as progress:
         files, shots = scan.usable(videos, work, progress=progress)
     whole = Folder(videos, work, files, shots)
-    folder, held_out = split(whole, config, held_out=sizes.held_out)
+    split(whole, config, held_out=sizes.held_out)  # too few full videos are told of before any is decoded
     with part("cache") as progress:
-        low = TrainingData.of(whole, config, progress).low
-    aside = {shot.sha256 for shot in held_out}
-    twins = versions([one for one in low if one.sha256 in aside], [one for one in low if one.sha256 not in aside])
-    folder = without(folder, config, twins)
+        folder, held_out, twins = set_aside(whole, config, held_out=sizes.held_out, progress=progress)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -113,6 +124,44 @@ def compare(
     write_report(out / "report.html", compare_page.page(comparison, table))
     write_text(out / "compare.json", json.dumps(result, indent=1))
     return {**result, "page": str(out / "report.html"), "seconds": round(time.monotonic() - began, 1)}
+
+
+def set_aside(
+    whole: Folder, config: Config, *, held_out: int | None = None, progress: Progress = silent
+) -> tuple[Folder, list[Shot], set[str]]:
+    """Set videos aside to measure on, and other versions of them, which none may train on either.
+
+    Two versions of one film say nothing twice: of those set aside the first is measured on.
+
+    Returns:
+        The folder without all of them, the shots to measure on, and the SHA-256 of the other versions.
+
+    Raises:
+        WorkFailed: there are too few full videos, or nothing else to train on.
+    """
+    folder, shots = split(whole, config, held_out=held_out)
+    small = _seen_small(whole, config, progress)
+    measured: list[Shot] = []
+    for shot in shots:
+        if not versions([one for other in measured for one in small[other.sha256]], small[shot.sha256]):
+            measured.append(shot)
+    if len(measured) < LEAST_HELD_OUT:
+        raise WorkFailed(f"the full videos of {whole.videos} that are set aside are versions of one film: add others")
+    aside = {shot.sha256 for shot in shots}
+    rest = [one for sha256, entries in small.items() if sha256 not in aside for one in entries]
+    twins = versions([one for sha256 in aside for one in small[sha256]], rest)
+    return without(folder, config, twins), measured, twins
+
+
+def _seen_small(folder: Folder, config: Config, progress: Progress) -> dict[str, list[Entry]]:
+    """Cache every shot that any policy trains on at the low-res size, what is smaller enlarged: by SHA-256."""
+    video, factor = config.video, config.low_res.factor
+    spec = cache.Spec(video.height // factor, video.width // factor, video.fps, enlarge=True)
+    shots = usable(replace(folder, heed_masks=False, enlarge=True), config).shots
+    seen: dict[str, list[Entry]] = defaultdict(list)
+    for entry in cache.build(shots, folder.videos, folder.work, [spec], progress=progress).entries:
+        seen[entry.sha256].append(entry)
+    return seen
 
 
 def _evaluated(run: Run, folder: Folder, held_out: Sequence[Shot], samples: int, progress: Progress) -> Trained:

@@ -129,7 +129,11 @@ def _sampled(videos: Tensor, lag: int, factor: int) -> Iterator[tuple[str, Measu
         _with_interval(lambda x: metrics.lag_correlation(x, lag), metrics.colour_features(videos)),
     )
     yield "motion_energy", _with_interval(_mean, _each(metrics.motion_energy, videos))
-    yield "spread", _with_interval(lambda x: float(x.var(dim=0).mean()), videos.mean(dim=1))
+    spread, n = _with_interval(lambda x: float(x.var(dim=0).mean()), videos.mean(dim=1)), len(videos)
+    assert spread.low is not None
+    assert spread.high is not None
+    # Videos drawn with replacement lack an n-th of the variance.
+    yield "spread", Measured(spread.value, spread.low * n / (n - 1), spread.high * n / (n - 1))
     yield "high_band_energy", _with_interval(_mean, _each(lambda x: metrics.high_band_energy(x, factor), videos))
 
 

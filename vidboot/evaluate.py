@@ -5,8 +5,11 @@ Memory is read together with what keeps it honest: a grey still image would reme
 
 from __future__ import annotations
 
+import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from torch import Tensor
 from vidboot import leak, metrics
 from vidboot.build import Model, Parts, Policy
 from vidboot.composition import whole
+from vidboot.config import Config
 from vidboot.data import cache
 from vidboot.data.progress import Progress, silent
 from vidboot.data.records import Shot
@@ -106,7 +110,7 @@ def evaluate(
     model = Model(Run(run_path))
     video = model.config.video
     frames = frames or video.frames
-    check_sizes(frames, samples)
+    check_sizes(model.config, frames, samples)
     real = _real(model, videos, work, shots, frames, most=max(samples, REAL_VIDEOS))
     find_text = find_text or leak.text_finder()
     chosen = policies or [policy for policy in POLICIES if model.can(policy)]
@@ -128,15 +132,18 @@ def evaluate(
     return Evaluation(frames, video.fps, numbers, shown, curves, lags, errors)
 
 
-def check_sizes(frames: int, samples: int) -> None:
+def check_sizes(config: Config, frames: int, samples: int) -> None:
     """Raise ValueError where there would be too little to measure."""
-    if frames < LEAST_FRAMES or samples < LEAST_SAMPLES:
-        least = f"{LEAST_FRAMES} frames and {LEAST_SAMPLES} samples"
+    least_frames = max(LEAST_FRAMES, config.low_res.group**config.low_res.levels)
+    if frames < least_frames or samples < LEAST_SAMPLES:
+        least = f"{least_frames} frames and {LEAST_SAMPLES} samples"
         raise ValueError(f"evaluation needs at least {least}, not {frames = }, {samples = }")
 
 
 def real_shots(run: Run, folder: Folder, frames: int | None = None) -> list[Shot]:
     """Return the shots that may stand for real video: long and sharp enough for a run, sound, and nothing hidden.
+
+    The longest of each file come first: what two shots of one film have in common says nothing twice.
 
     Args:
         run: whose video is wanted.
@@ -147,7 +154,12 @@ def real_shots(run: Run, folder: Folder, frames: int | None = None) -> list[Shot
     video = config.video.model_copy(update={"frames": frames or config.video.frames})
     lines = folder.lines(config.model_copy(update={"video": video}))
     full = {(line.path, line.shot) for line in lines if line.view == "full"}
-    return [shot for shot in folder.shots if (shot.path, shot.shot) in full]
+    of_file: dict[str, list[Shot]] = defaultdict(list)
+    for shot in folder.shots:
+        if (shot.path, shot.shot) in full:
+            of_file[shot.sha256].append(shot)
+    longest_first = (sorted(shots, key=lambda shot: -shot.seconds) for shots in of_file.values())
+    return [shot for turn in zip_longest(*longest_first) for shot in turn if shot is not None]
 
 
 def _of_samples(
@@ -181,6 +193,12 @@ def _real(model: Model, videos: Path, work: Path, shots: Sequence[Shot], frames:
         raise WorkFailed(
             f"{videos} has {len(long_enough)} clean shots of {wanted}, evaluation needs 2 (vidboot scan says why)"
         )
+    known = set(model.run.record["sharp"])
+    if seen := sum(Path(entry.path).name in known for entry in long_enough):
+        logging.getLogger("vidboot").warning(
+            "%d of the %d videos of %s that are measured on were trained on: what follows says nothing of new ones",
+            *(seen, len(long_enough), videos),
+        )
     return torch.stack([_as_video(cache.open_clip(entry, 0, frames)[0]) for entry in long_enough])
 
 
@@ -203,16 +221,24 @@ def _health(shown: Mapping[str, Tensor], model: Model) -> dict[str, dict[str, fl
 def _seams(shown: Mapping[str, Tensor], model: Model) -> dict[str, float]:
     """What shows of the joins of windows, by policy that has any, and how real video changes at those of the first."""
     T = shown["real"].shape[1]
-    joins: dict[str, set[int]] = {policy: set(model.joins(policy, T)) for policy in POLICIES if policy in shown}
-    joins = {policy: at for policy, at in joins.items() if 0 < len(at) < T - 1}
-    if joins:
-        joins["real"] = next(iter(joins.values()))
-    return {name: metrics.seam_ratio(shown[name], sorted(at)) for name, at in joins.items()}
+    at_joins: dict[str, set[int]] = {policy: joins(model, policy, T) for policy in POLICIES if policy in shown}
+    at_joins = {policy: at for policy, at in at_joins.items() if 0 < len(at) < T - 1}
+    if at_joins:
+        at_joins["real"] = next(iter(at_joins.values()))
+    return {name: metrics.seam_ratio(shown[name], sorted(at)) for name, at in at_joins.items()}
+
+
+def joins(model: Model, policy: Policy, frames: int) -> set[int]:
+    """Return where windows join in ``frames`` frames of a policy's samples.
+
+    The video they are the beginning of may be longer, and its last window ends where it does.
+    """
+    return {at for at in model.joins(policy, model.length(policy, frames)) if at < frames}
 
 
 def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | None:
     """Mean distance of each policy's clips to the nearest training clip; None where the training cache is gone."""
-    window = model.config.clip.window
+    window = min(model.config.clip.window, shown["real"].shape[1])
     folder = Path(model.run.record["cache"])
     paths = [folder / name for name in model.run.record["sharp"]]
     clips = [np.load(path, mmap_mode="r") for path in paths if path.is_file()]

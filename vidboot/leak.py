@@ -56,12 +56,16 @@ def templates(work: Path, config: Config) -> list[Template]:
         if group is None:
             groups.append(group := (box, []))
         if len(group[1]) < SHOTS_PER_MARK:
-            group[1].append(frames)
-    return [
-        mark_template(torch.from_numpy(np.concatenate(shots)).permute(0, 3, 1, 2)[None].float() / 127.5 - 1, box)
-        for box, shots in groups
-        if len(shots) >= LEAST_SHOTS
-    ]
+            x0, y0, x1, y1 = group[0]
+            group[1].append(frames[:, y0:y1, x0:x1])
+    return [_template(np.concatenate(shots), box) for box, shots in groups if len(shots) >= LEAST_SHOTS]
+
+
+def _template(frames: np.ndarray, box: Box) -> Template:
+    """The template of what frames show within a box, uint8 [T, h, w, 3]."""
+    x0, y0, x1, y1 = box
+    videos = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+    return mark_template(videos, (0, 0, x1 - x0, y1 - y0))._replace(row=y0, column=x0)
 
 
 def text_finder() -> FindText | None:

@@ -215,8 +215,12 @@ def _all_found(
 ) -> list[Found]:
     found = [one for one in result.found if one.kind in kinds]
     for pixels, score in across:
-        # What the folder says of a place replaces what the video says by itself.
-        found = [one for one in found if one.layer is None or (one.layer & pixels).sum() < 0.5 * one.layer.sum()]
+        # What the folder says of a place replaces what was said of it before, unless that is surer.
+        found = [
+            one
+            for one in found
+            if one.layer is None or one.score > score or (one.layer & pixels).sum() < 0.5 * one.layer.sum()
+        ]
         first, last = float(seconds[0]), float(seconds[-1])
         found.append(Found(kind="mark", first_seconds=first, last_seconds=last, layer=pixels, score=score))
     frame = (0.0, 0.0, float(file.width), float(file.height))

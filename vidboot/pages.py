@@ -68,7 +68,7 @@ def refused(files: Sequence[FileRecord]) -> list[report.Refused]:
 def page_sections(evaluation: Evaluation, *, most_videos: int = 8) -> dict[str, Any]:
     """Return the parts of a report that show an evaluation: samples, lag curves, measures, losses per noise level."""
     numbers = evaluation.numbers
-    notes = {"real": "held-out videos, never trained on"}
+    notes = {"real": "videos of the folder that is measured on"}
     return {
         "samples": [
             report.Samples(policy, [to_uint8(x) for x in videos[:most_videos]], evaluation.fps, notes.get(policy, ""))

@@ -70,7 +70,7 @@ def restore(
         run_path: a trained run.
         video: the clip.
         out: the mp4 file to write, with the clip's sound where mp4 can hold it; its folder also holds the fills
-            meanwhile, 12 bytes a pixel of the model's size.
+            meanwhile, and the state of a stretch of them, some 110 bytes a pixel of the model's size.
         masks_folder: with the clip's mask, SHA256.json.
         lossless: store the very pixels (H.264 in RGB, which not every player shows).
         seed: the same seed gives the same fill.

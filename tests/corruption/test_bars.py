@@ -127,3 +127,10 @@ def test_slides_between_cuts_are_not_frozen() -> None:
 
 def test_a_still_camera_is_not_frozen() -> None:
     assert frozen_spans(np.repeat(texture(90, 160, 3)[None], 30, axis=0)) == []
+
+
+@pytest.mark.parametrize("shape", [(2, 64), (64, 2), (4, 4)])
+def test_a_picture_of_a_few_rows_has_no_bars(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (4, *shape), dtype=np.uint8)
+    bars = find_bars(list(noise), shots=1, thresholds=LIMITS)
+    assert bars is None or bars.sure == (0, 0, 0, 0)

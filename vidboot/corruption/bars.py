@@ -92,6 +92,8 @@ def _side(film: np.ndarray, thresholds: BarThresholds) -> _Side | None:
     """Rows from the top of [n, rows, columns]; None if it does not begin with a bar."""
     _, rows, columns = film.shape
     outer = film[:, : int(rows * thresholds.widest), :: max(1, columns // COLUMNS)]
+    if outer.shape[1] < 2:
+        return None
     level = round(float(np.median(outer[:, :2])))
     off = np.abs(outer.astype(np.int16) - level).astype(np.uint8)
     at_level = (off <= thresholds.tolerance).mean(2)  # [n, rows]

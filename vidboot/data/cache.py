@@ -11,9 +11,10 @@ import json
 import logging
 import os
 import shutil
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,8 @@ class Entry:
         """Return what of those pictures is cached, in pixels of a mask: all pictures of a file fill its one size."""
         x0, y0, x1, y1 = center_crop_box(*self.shown, self.height, self.width)
         across, down = width / self.shown[0], height / self.shown[1]
-        return x0 * across, y0 * down, x1 * across, y1 * down
+        # Rounding must not lead out of the mask.
+        return x0 * across, y0 * down, min(x1 * across, width), min(y1 * down, height)
 
     @property
     def times_path(self) -> str:
@@ -145,31 +147,8 @@ def build(
     return Built([entry for _, entry in planned if entry.cached], failed)
 
 
-class Clips:
-    """Cached shots, opened when first needed and kept open while they are among the most recently used."""
-
-    def __init__(self, most_open: int = MOST_OPEN) -> None:
-        self.most_open = most_open
-        self._open: OrderedDict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = OrderedDict()
-
-    def read(self, entry: Entry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return frames ``first`` to ``last``, as ``open_clip`` says."""
-        opened = self._open.get(entry.path)
-        if opened is None:
-            opened = self._open[entry.path] = _map(entry)
-            if len(self._open) > self.most_open:
-                self._open.popitem(last=False)
-        else:
-            self._open.move_to_end(entry.path)
-        frames, pts_seconds, valid = opened
-        return frames[first:last], pts_seconds[first:last], valid[first:last]
-
-
-_CLIPS = Clips()
-
-
 def open_clip(entry: Entry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a clip of a cached shot, without copying.
+    """Return a clip of a cached shot, without copying. The most recently used shots are kept open.
 
     Args:
         entry: from ``build``.
@@ -180,13 +159,16 @@ def open_clip(entry: Entry, first: int, last: int) -> tuple[np.ndarray, np.ndarr
         Frames, a read-only view of uint8 [t, H, W, 3]; pts_seconds, the file's own times, float64 [t]; valid, False
         for damaged frames, bool [t].
     """
-    return _CLIPS.read(entry, first, last)
+    frames, pts_seconds, valid = opened(entry.path, entry.times_path)
+    return frames[first:last], pts_seconds[first:last], valid[first:last]
 
 
-def _map(entry: Entry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    times = np.load(entry.times_path)
+@lru_cache(MOST_OPEN)
+def opened(path: str, times_path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return all of a shot, as ``open_clip`` does."""
+    times = np.load(times_path)
     # A plain array over the map: slicing a memmap object costs more than the clip itself.
-    frames = np.asarray(np.load(entry.path, mmap_mode="r"))
+    frames = np.asarray(np.load(path, mmap_mode="r"))
     return frames, np.ascontiguousarray(times[:, 0]), times[:, 1] > 0
 
 

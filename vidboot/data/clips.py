@@ -116,19 +116,17 @@ class Pool:
         entry = marked[int(rng.integers(len(marked)))]
         mask = self._mask(entry)
         assert mask is not None, f"{entry.source} has no mask"
-        distinct, which = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
-        _, H, W = distinct.shape
-        first = int(rng.integers(len(which) - length * self.group + 1))
+        H, W, frames = entry.height, entry.width, length * self.group
+        first = int(rng.integers(entry.frames - frames + 1))
         down, across = int(rng.integers(-H // 2, H // 2 + 1)), int(rng.integers(-W // 2, W // 2 + 1))
-        shape = np.roll(distinct[which[first : first + length * self.group]], (down, across), (1, 2))
+        shape = np.roll(_visible_in(entry, mask, first, frames), (down, across), (1, 2))
         return torch.from_numpy(shape.reshape(length, self.group, H, W).min(1))[:, None]
 
     def _cut(self, entry: Entry, first: int, length: int) -> _Clip:
         frames, pts_seconds, valid = open_clip(entry, first, first + length)
         visible = np.broadcast_to(valid[:, None, None].astype(np.uint8), frames.shape[:3])
         if mask := self._mask(entry):
-            distinct, which = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
-            visible = visible & distinct[which[first : first + length]]
+            visible = visible & _visible_in(entry, mask, first, length)
         return _Clip(frames, visible, pts_seconds, entry.source)
 
     def _mask(self, entry: Entry) -> Path | None:
@@ -165,17 +163,24 @@ class _Clip:
     source: str
 
 
+def _visible_in(entry: Entry, mask: Path, first: int, frames: int) -> np.ndarray:
+    """What a mask leaves visible of frames of a shot, uint8 [frames, H, W]."""
+    packed, which = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
+    return np.unpackbits(packed[which[first : first + frames]], axis=2, count=entry.width)
+
+
 @lru_cache(maxsize=512)
 def _mask_of_shot(entry: Entry, mask: Path, mtime_ns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rasterise the mask of a whole shot: what differs, uint8 [K, H, W], and which of it each frame shows, [T].
+    """Rasterise the mask of a whole shot: what differs, bits of [K, H, W], and which of it each frame shows, [T].
 
-    ``mtime_ns`` makes a changed mask file count at once.
+    Packed, as a caption that travels differs ten times a second. ``mtime_ns`` makes a changed mask file count at once.
     """
     loaded = masks.load(mask, sha256=entry.sha256)
     height, width = entry.height, entry.width
     box = entry.crop(loaded.width, loaded.height)
     _, pts_seconds, _ = open_clip(entry, 0, entry.frames)
-    return visibility.distinct_visible(loaded, pts_seconds, box, height, width)
+    distinct, which = visibility.distinct_visible(loaded, pts_seconds, box, height, width)
+    return np.packbits(distinct, axis=2), which
 
 
 def _stack(clips: Sequence[_Clip]) -> Batch:
