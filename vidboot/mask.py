@@ -28,6 +28,7 @@ from vidboot.data.frame_times import frame_times
 from vidboot.data.locks import one_at_a_time
 from vidboot.data.progress import Progress, printable, silent
 from vidboot.data.records import FileRecord, Shot
+from vidboot.data.shots import find_gaps
 from vidboot.decisions import FOUND
 from vidboot.errors import WorkFailed
 from vidboot.mask_merge import merged
@@ -136,9 +137,6 @@ def _detect_all(
     folder = videos.work / mask_video.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     key = detection_key(model, limits)
-    shots = defaultdict(int)
-    for shot in videos.shots:
-        shots[shot.path] += 1
     results: dict[str, Detected] = {}
     tasks = []
     for sha, file in by_sha.items():
@@ -152,7 +150,7 @@ def _detect_all(
             width=file.width,
             height=file.height,
             pts_seconds=seconds[sha],
-            shots=shots[file.path],
+            shots=1 + _changes_of_picture(file, seconds[sha]),
             kinds=tuple(kinds),
             text_model=str(model) if model else None,
             thresholds=limits,
@@ -172,6 +170,12 @@ def _detect_all(
             results[sha] = known
         progress(len(results) + len(failed), len(by_sha), by_sha[sha].path)
     return {sha: results[sha] for sha in by_sha if sha in results}, failed
+
+
+def _changes_of_picture(file: FileRecord, seconds: np.ndarray) -> int:
+    """How many cuts show another picture: a gap in time alone proves nothing."""
+    gaps = seconds[find_gaps(seconds)]
+    return sum(not np.isclose(cut, gaps).any() for cut in file.cuts)
 
 
 def detection_key(model: Path | None, limits: Thresholds) -> str:

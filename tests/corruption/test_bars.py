@@ -1,5 +1,7 @@
 """Bars are found to the pixel, and dark scenes have none; frozen spans to the frame."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from vidboot.corruption.bars import Bars, Widths, find_bars
 from vidboot.corruption.found import watch
 from vidboot.corruption.still import Changes, find_frozen
 from vidboot.corruption.thresholds import BarThresholds, StillThresholds
+from vidboot.trust import SURE
 
 LIMITS = BarThresholds()
 
@@ -111,13 +114,29 @@ def frozen_spans(film: np.ndarray) -> list[tuple[float, float]]:
     changes = Changes()
     for _ in watch(shown(film), changes):
         pass
-    return [(f.first_seconds, f.last_seconds) for f in find_frozen(changes, thresholds=StillThresholds())]
+    found = find_frozen(changes, thresholds=StillThresholds())
+    return [(f.first_seconds, f.last_seconds) for f in found if f.score >= SURE]
 
 
 def test_a_picture_that_stops_and_goes_on_is_frozen_from_its_first_repeat_to_its_last() -> None:
     film = panning(40, 90, 160, speed=5)
     film[12:25] = film[11]
     assert frozen_spans(film) == [(12 / FPS, 24 / FPS)]
+
+
+def test_slides_that_fade_into_each_other_are_not_surely_frozen() -> None:
+    slides = [texture(90, 160, seed).astype(float) for seed in range(4)]
+    film = []
+    for one, other in pairwise(slides):
+        film += [one] * 12 + [one + (other - one) * k / 10 for k in range(1, 10)]
+    assert frozen_spans(np.stack(film).round().astype(np.uint8)) == []
+
+
+def test_what_is_typed_on_a_screen_with_pauses_is_not_surely_frozen() -> None:
+    film = np.repeat(texture(90, 160, 3)[None], 60, axis=0)
+    for t in [*range(8), *range(20, 30), *range(45, 60)]:
+        film[t:, 40:46, 10 + 2 * t : 12 + 2 * t] = 255
+    assert frozen_spans(film) == []
 
 
 def test_slides_between_cuts_are_not_frozen() -> None:

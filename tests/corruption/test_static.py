@@ -69,6 +69,30 @@ def test_clips_of_one_still_scene_have_one_vote() -> None:
     assert folder_marks([*clips, *(clip(seed) for seed in range(20, 28))], thresholds=LIMITS) == []
 
 
+def test_copies_of_one_film_under_a_moving_camera_are_one_scene_though_one_has_a_logo() -> None:
+    film = panning(8, H, W, seed=5, speed=17)
+    logo = film.copy()
+    burn(logo, MARKS["one"][0], 110, 8, 0, 7)
+    copies = [film, logo, np.clip(film * 0.8 + 20, 0, 255).astype(np.uint8)]
+    assert scenes([summarise(sample(list(copy))) for copy in copies], thresholds=LIMITS) == [[0, 1, 2]]
+
+
+def test_a_bright_mark_in_the_dark_makes_no_scene_of_two() -> None:
+    rng = np.random.default_rng(0)
+    films = [np.full((8, H, W, 3), 4, np.uint8) + rng.integers(0, 20, (1, H, W, 1), dtype=np.uint8) for _ in range(3)]
+    for film in films:
+        film[:, 8:20, 110:150] = 255
+    assert len(scenes([summarise(sample(list(film))) for film in films], thresholds=LIMITS)) == 3
+
+
+def test_what_a_few_scenes_have_in_common_all_over_the_picture_waits_for_review() -> None:
+    pixels = np.zeros((H, W), bool)
+    pixels[::9, ::16] = True
+    for count, sure in ((3, False), (5, True)):
+        mark = FolderMark(pixels, np.full(3, 40.0), np.zeros((3, 2), int), count)
+        assert (sureness(mark, 40.0, LIMITS) >= SURE) is sure
+
+
 def test_light_that_falls_off_downwards_in_every_video_is_no_mark() -> None:
     shade = np.linspace(0, 120, H)[:, None, None]
     films = [np.clip(panning(8, H, W, seed=seed, speed=17) * 0.4 + shade, 0, 255).astype(np.uint8) for seed in range(9)]

@@ -181,6 +181,97 @@ def test_a_picture_moves_along_with_a_line_only_if_it_goes_as_far(camera: int, a
     assert moving.background_moves((60.0, 24.0, 120.0, 36.0), now, then, -10, 0) == along
 
 
+def fading(film: np.ndarray, ink: np.ndarray, x: int, y: int, first: int, last: int, ramp: int) -> None:
+    """Burn text that takes ``ramp`` frames to come and as many to go."""
+    for t in range(first, last + 1):
+        burn(film, ink, x, y, t, t, alpha=min(1.0, (t - first + 1) / ramp, (last - t + 1) / ramp))
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_a_line_that_fades_in_and_out_is_covered_from_its_first_frame_to_its_last(still: bool) -> None:
+    film = np.repeat(texture(H, W, 4)[None] // 2, 70, axis=0) if still else panning(70, H, W)
+    fading(film, INK, 70, 110, 15, 54, ramp=6)
+    (one,) = [one for one in found(film) if one.score >= SURE]
+    assert one.first_seconds == pytest.approx(1.5, abs=0.11)
+    assert one.last_seconds == pytest.approx(5.4, abs=0.11)
+    assert covers(one, (70, 110, 170, 124))
+
+
+def test_writing_on_the_wall_that_light_falls_on_bit_by_bit_waits_for_a_person() -> None:
+    film = np.repeat(texture(H, W, 4)[None] // 2 + np.uint8(60), 60, axis=0)
+    burn(film, INK, 70, 60, 0, 59)
+    light = np.clip((np.arange(60) + 3) / 12, 0.25, 1)
+    film = (film * light[:, None, None, None]).astype(np.uint8)
+
+    def sees_it_late(frame: np.ndarray, side: int) -> TextBoxes:
+        boxes = [(68, 58, 172, 76)] * bool(frame.mean() > film[4].mean())
+        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+    (one,) = find_text(shown(film), sees_it_late, thresholds=TextThresholds())
+    assert one.score < SURE
+
+
+def counter(k: int) -> np.ndarray:
+    """Ten letters of which the last two change from one number to the next."""
+    return np.concatenate([letters(14, 80), letters(14, 20, seed=100 + k)], axis=1)
+
+
+@pytest.mark.parametrize(("counts", "sure"), [(True, True), (False, False)])
+def test_before_a_still_camera_a_clock_that_ticks_is_burnt_in_and_writing_on_the_wall_is_not(
+    counts: bool, sure: bool
+) -> None:
+    film = np.repeat(texture(H, W, 4)[None], 60, axis=0)
+    for t in range(60):
+        burn(film, counter(t // 5 if counts else 0), 70, 60, t, t)
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        return np.array([[70, 60, 170, 74]], np.float32), np.ones(1, np.float32)
+
+    (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    assert (one.score >= SURE) is sure
+
+
+@pytest.mark.parametrize("black", [True, False])
+def test_credits_that_scroll_are_covered(black: bool) -> None:
+    film = np.zeros((60, H, W, 3), np.uint8) if black else np.repeat(texture(H, W, 4)[None], 60, axis=0)
+    tops = [150 + 24 * k for k in range(8)]
+    for t in range(60):
+        for k, top in enumerate(tops):
+            y = top - 3 * t
+            if 0 <= y < H - 12:
+                burn(film, letters(12, 120, seed=20 + k), 68, y, t, t)
+
+    def sees_them(frame: np.ndarray, side: int) -> TextBoxes:
+        t = next(t for t in range(60) if np.array_equal(film[t], frame))
+        boxes = [(68, top - 3 * t, 188, top - 3 * t + 12) for top in tops if 0 <= top - 3 * t < H - 12]
+        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+    events = [one for one in find_text(shown(film), sees_them, thresholds=TextThresholds()) if one.score >= SURE]
+    seen = hidden = 0
+    for t in range(20, 50):
+        now = [one for one in events if one.first_seconds - 1e-6 <= t / FPS <= one.last_seconds + 1e-6]
+        for top in tops:
+            if 12 <= top - 3 * t < H - 24:
+                seen += 1
+                hidden += any(covers(one, (68, top - 3 * t, 188, top - 3 * t + 12)) for one in now)
+    assert hidden > 0.9 * seen
+
+
+def test_posters_that_a_tilting_camera_passes_are_no_credits() -> None:
+    tall = panning(1, H + 200, W, seed=8)[0] // 2 + np.uint8(60)
+    for k in range(9):
+        burn(tall[None], letters(12, 120, seed=20 + k), 68, 20 + 30 * k, 0, 0)
+    film = np.stack([tall[3 * t : 3 * t + H] for t in range(60)])
+
+    def sees_them(frame: np.ndarray, side: int) -> TextBoxes:
+        t = next(t for t in range(60) if np.array_equal(film[t], frame))
+        boxes = [(68, 20 + 30 * k - 3 * t, 188, 32 + 30 * k - 3 * t) for k in range(9)]
+        boxes = [box for box in boxes if 0 <= box[1] < H - 12]
+        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+    assert [one for one in find_text(shown(film), sees_them, thresholds=TextThresholds()) if one.score >= SURE] == []
+
+
 def test_a_line_that_fades_away_keeps_its_strokes() -> None:
     grey = np.full((40, 120), 100, np.uint8)
     written = grey.copy()

@@ -18,6 +18,7 @@ from vidboot.corruption.static import StaticSummary, correlation, regions
 from vidboot.corruption.thresholds import FolderThresholds
 
 MOST_SCENES = 64  # that are compared; more say nothing new
+SPREAD_BLOCKS = 8  # along a side, to see how far a mark is spread
 BLOCKS = 4  # the frame in 4x4 blocks: two clips of one scene agree in most of them, two with one mark in few
 STROKE = 240  # of these along the longer side: a mark's edges have neighbours so near
 DOUBTFUL = 0.4  # score
@@ -36,6 +37,15 @@ class FolderMark:
     """How far from ``pixels`` each clip shows it, pixels down and right, [clips, 2]."""
     scenes: int
     """How many scenes show it."""
+
+    @property
+    def spread(self) -> float:
+        """Share of the picture's blocks that it has a part in."""
+        blocks = self.pixels
+        for axis, size in enumerate(blocks.shape):
+            edges = np.linspace(0, size, min(SPREAD_BLOCKS, size), endpoint=False).astype(int)
+            blocks = np.logical_or.reduceat(blocks, edges, axis)
+        return float(blocks.mean())
 
 
 def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[FolderMark]:
@@ -66,10 +76,12 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds
 def sureness(mark: FolderMark, presence: float, thresholds: FolderThresholds) -> float:
     """Return the score, 0 to 1, of a mark in a clip that shows it by ``presence`` sigma.
 
-    It is below .5 for what takes much of the picture: that may be a room filmed more than twice, in other light.
+    It is below .5 for what takes much of the picture, which may be a room filmed more than twice, in other light, and
+    for what a few scenes have in common all over the picture: they may be versions of one film.
     """
     score = round(presence / (presence + thresholds.sure_sigma), 3)
-    return score if mark.pixels.mean() <= thresholds.most_area else min(score, DOUBTFUL)
+    one_film = mark.spread > thresholds.most_spread and mark.scenes < thresholds.enough_scenes
+    return min(score, DOUBTFUL) if one_film or mark.pixels.mean() > thresholds.most_area else score
 
 
 def _presence(
@@ -91,17 +103,31 @@ def _presence(
 
 
 def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[list[int]]:
-    """Group clips that show one scene (colours and edges agree with those of any other in the group): indices."""
+    """Group clips that show one scene: indices.
+
+    Their colours agree all but wholly with those of any other in the group, or well, and their edges, too.
+    """
     colours = np.stack([clip.colours.ravel() for clip in clips]).astype(np.float32)
-    centred = colours - colours.mean(1, keepdims=True)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    unit, ranks = _unit(colours), _unit(colours.argsort(1).argsort(1))
     groups: list[list[int]] = []
     for i, clip in enumerate(clips):
         near = np.abs(colours[:i] - colours[i]).mean(1) < thresholds.same_scene_levels
         near |= unit[:i] @ unit[i] > thresholds.same_scene_colours  # one may be brighter, or damaged
-        own = [group for group in groups if any(near[k] and _edges_agree(clip.levels, clips[k].levels) for k in group)]
+        # Where the camera moves no edge stays. By ranks: one bright mark in the dark makes no scene.
+        same = ranks[:i] @ ranks[i] > thresholds.same_film_colours
+        own = [
+            group
+            for group in groups
+            if any(same[k] or (near[k] and _edges_agree(clip.levels, clips[k].levels)) for k in group)
+        ]
         groups = [group for group in groups if group not in own] + [sorted([i, *chain.from_iterable(own)])]
     return sorted(groups)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Centre each row and give it length 1: products are correlations."""
+    centred = rows - rows.mean(1, keepdims=True)
+    return (centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)).astype(np.float32)
 
 
 def _edges_agree(a: np.ndarray, b: np.ndarray) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import cv2
 import numpy as np
 
 from vidboot.boxes import Box
+from vidboot.corruption.fade import LONGEST, QUARTERS, Strength, fade_in, fade_out
 from vidboot.corruption.row import IntBox, Row, field
 from vidboot.corruption.static import correlation
+from vidboot.corruption.ticks import Ticks
+
+MOST_LATEST = 60  # frames whose strengths are kept to see how a line goes
 
 
 class Template:
@@ -39,6 +45,14 @@ class Template:
         rows, columns = np.flatnonzero(self.strokes.any(1)), np.flatnonzero(self.strokes.any(0))
         x0, y0, _, _ = self.box
         return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
+
+    def look(self, grey: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return `match` in its place, and how strong the strokes are there by quarters of the line, levels, [4]."""
+        there, mean = self._field(grey)[self.strokes], self._at_strokes
+        along = (there * mean).sum(-1) / np.maximum(np.hypot(mean[:, 0], mean[:, 1]), 1e-6)
+        quarter = np.nonzero(self.strokes)[1] * QUARTERS // self.strokes.shape[1]
+        count = np.bincount(quarter, minlength=QUARTERS)
+        return correlation(there, mean), np.bincount(quarter, along, minlength=QUARTERS) / np.maximum(count, 1)
 
     def match(self, grey: np.ndarray, dx: int = 0, dy: int = 0) -> float:
         """Return the correlation of a frame with the template at its strokes, moved by (dx, dy) pixels, -1 to 1.
@@ -86,21 +100,42 @@ class Line:
         self.boxes: list[Box] = [box]
         self.template = template
         self.row = row
-        self.first = self.last = seconds
+        self.begun = self.first = self.last = seconds  # begun: where a detector saw it first
         self.score = score
+        self.before: list[Strength] = []  # begun, last to first
+        self.after: list[Strength] = []  # begun, the first of them
+        self.latest: deque[Strength] = deque(maxlen=MOST_LATEST)
         self.samples = 1
         self.moving_samples = 0
-        self.cuts_survived = 0
+        self.cuts_before = self.cuts_survived = 0  # before and since it was begun
         self.missed = 0
         self.appeared: bool | None = None  # at once, out of a picture that went on; None: with a cut or the video
         self.vanished: bool | None = None
         self.travels = False  # found beside its place just before or after: it moves
+        self.ticks = Ticks()
         self.around: np.ndarray | None = None
+        self.quiet_before = self.quiet_after = False  # the picture around it stays as it comes, as it goes
 
     @property
     def seconds(self) -> float:
         """From its first frame to its last."""
         return self.last - self.first
+
+    def remember(self, seconds: float, strength: np.ndarray) -> None:
+        """Take note of how strong its strokes are in a frame that shows it."""
+        self.latest.append((seconds, strength))
+        if seconds <= self.begun + 2 * LONGEST:
+            self.after.append((seconds, strength))
+
+    @property
+    def fades_in(self) -> float | None:
+        """When it began, seconds, if it came bit by bit."""
+        return fade_in(self.before[::-1] + self.after)
+
+    @property
+    def fades_out(self) -> float | None:
+        """When it ended, seconds, if it went bit by bit."""
+        return fade_out(list(self.latest))
 
     @property
     def outline(self) -> Box:

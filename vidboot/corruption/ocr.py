@@ -17,6 +17,7 @@ from vidboot.corruption.tophat import TextBoxes
 
 PACKAGES = ("rapidocr_onnxruntime", "rapidocr")
 PROBABILITY, BOX_PROBABILITY, UNCLIP = 0.3, 0.5, 1.6
+LONGEST = 4  # of a picture's sides, over the side asked for
 
 
 def find_model() -> Path | None:
@@ -52,7 +53,8 @@ class OcrDetector:
     def __call__(self, frame: np.ndarray, side: int) -> TextBoxes:
         """Return boxes [n, 4] in pixels of ``frame`` (uint8 RGB), seen at a short side of ``side``, and scores."""
         height, width = frame.shape[:2]
-        scale = side / min(height, width)
+        # A strip hundreds of times as long as it is high would not fit the memory.
+        scale = min(side / min(height, width), LONGEST * side / max(height, width))
         rows, columns = (max(32, round(n * scale / 32) * 32) for n in (height, width))
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         picture = cv2.resize(frame, (columns, rows), interpolation=way)[..., ::-1].astype(np.float32)

@@ -15,10 +15,11 @@ import numpy as np
 
 from vidboot.boxes import Box, grow, intersection, iou
 from vidboot.boxes import area as area_of
+from vidboot.corruption.fade import Strength, fade_in
 from vidboot.corruption.found import Found, Frames, Picture
 from vidboot.corruption.line import IntBox, Line, Template
 from vidboot.corruption.moving import MovingLine, begin_moving
-from vidboot.corruption.row import Row
+from vidboot.corruption.row import Row, field
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextDetector
 from vidboot.trust import SURE
@@ -95,15 +96,17 @@ class _Tracker:
         return last is not None and float(np.abs(thumbnail - last).mean()) > self.thresholds.cut_levels
 
     def _follow(self, line: Line, seconds: float, grey: np.ndarray, cut: bool) -> None:
-        match = line.template.match(grey)
+        match, strength = line.template.look(grey)
         if match >= self.thresholds.match:
             line.last, line.missed = seconds, 0
+            line.remember(seconds, strength)
             line.cuts_survived += cut
             line.row.learn(grey)
             return
         if line.missed == 0:
             line.vanished = None if cut else match < self.thresholds.abrupt_drop
             line.travels |= not cut and self._beside(line, grey)
+            line.quiet_after = not cut and self._quiet(line, grey)
         line.missed += 1
         if line.missed > MISSES:
             self.live.remove(line)
@@ -119,16 +122,17 @@ class _Tracker:
         """See how the picture around each line moves, and learn how the lines look."""
         for line in self.live:
             line.samples += 1
-            around = line.surroundings(grey)
-            if line.around is not None and np.abs(around - line.around).mean() > self.thresholds.moving_levels:
-                line.moving_samples += 1
-            line.around = around
+            quiet = self._quiet(line, grey)
+            line.moving_samples += not quiet
+            line.ticks.see(field(grey, line.template.box), quiet=quiet)
+            line.around = line.surroundings(grey)
             if line.missed == 0:
                 line.template.learn(grey)
                 if line.samples == 3:
                     self._look_back(line)
+        text = [line.outline for line in (*self.live, *self.moving)]
         for way in self.moving:
-            way.watch_background(self.past, self.thresholds.moving)
+            way.watch_background(self.past, text, self.thresholds.moving)
 
     def _look(self, seconds: float, picture: Picture) -> None:
         """Find lines that are not followed yet."""
@@ -186,24 +190,39 @@ class _Tracker:
         return any(intersection(way.outline, box) > 0.6 * area_of(box) for way in self.moving)
 
     def _look_back(self, line: Line) -> None:
-        """Move the line's first frame back as far as frames show it."""
+        """Find the line's first frame, as far back from where it was seen first as frames show it."""
+        first, appeared, travels, cuts, missed = line.begun, None, False, 0, 0
+        before: list[Strength] = []
         began_with_cut = False
-        missed = 0
+        earliest = None
         for seconds, grey, cut in reversed(self.past):
-            if seconds >= line.first:
+            if seconds >= line.begun:
                 began_with_cut = cut
                 continue
-            match = line.template.match(grey)
+            match, strength = line.template.look(grey)
             if match >= self.thresholds.match:
-                line.cuts_survived += began_with_cut and missed == 0
-                line.first, began_with_cut, missed = seconds, cut, 0
+                cuts += began_with_cut and missed == 0
+                first, earliest, began_with_cut, missed = seconds, grey, cut, 0
+                before.append((seconds, strength))
                 continue
             if missed == 0:
-                line.appeared = None if began_with_cut else match < self.thresholds.abrupt_drop
-                line.travels |= not began_with_cut and self._beside(line, grey)
+                appeared = None if began_with_cut else match < self.thresholds.abrupt_drop
+                travels |= not began_with_cut and self._beside(line, grey)
             missed += 1
             if missed > MISSES:
-                return
+                break
+        if missed == 0 and first >= line.first:
+            return  # the frames before are gone
+        if first > line.first and fade_in(before[::-1] + line.after) is None:
+            return  # what was seen of it before its template was learned holds, unless that was too faint to be it
+        line.first, line.appeared, line.before, line.cuts_before = first, appeared, before, cuts
+        line.travels |= travels
+        line.quiet_before = earliest is not None and self._quiet(line, earliest)
+
+    def _quiet(self, line: Line, grey: np.ndarray) -> bool:
+        """Whether the picture around a line is as it was."""
+        assert line.around is not None
+        return float(np.abs(line.surroundings(grey) - line.around).mean()) < self.thresholds.moving_levels
 
     def _end(self, line: Line) -> None:
         score = _score(line, self.thresholds)
@@ -211,7 +230,14 @@ class _Tracker:
             return
         tight = line.row.completed(line.tight, gap=self.thresholds.gap)
         box = grow(tight, 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
-        event = Found(kind="subtitle", first_seconds=line.first, last_seconds=line.last, box=box, score=score)
+        first, last = line.fades_in, line.fades_out
+        event = Found(
+            kind="subtitle",
+            first_seconds=line.first if first is None else max(first, 0.0),
+            last_seconds=line.last if last is None else last,
+            box=box,
+            score=score,
+        )
         self.ended.append(_Ended(event, line.outline, line.tight))
 
     def _arrive(self, way: MovingLine) -> None:
@@ -238,16 +264,20 @@ def _whole(box: Box, width: int, height: int) -> IntBox:
 
 def _score(line: Line, thresholds: TextThresholds) -> float | None:
     """How surely the line lies over the picture; None for text of the scene."""
-    if line.cuts_survived:
+    if line.cuts_before + line.cuts_survived:
         return 0.95
     if line.seconds < thresholds.shortest_seconds or line.travels:
         return None
     if line.samples >= 3 and line.moving_samples >= 0.5 * (line.samples - 1):
         return 0.9
-    at_once = (line.appeared is True) + (line.vanished is True)
-    if at_once == 2:
+    # At once, or bit by bit, but all of it alike, while the picture stayed.
+    comes = line.appeared is True or (line.quiet_before and line.fades_in is not None)
+    goes = line.vanished is True or (line.quiet_after and line.fades_out is not None)
+    if comes and goes:
         return 0.85
-    if at_once == 1:
+    if comes or goes:
+        return 0.7
+    if line.ticks.sure:
         return 0.7
     return 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
 

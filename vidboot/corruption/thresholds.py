@@ -49,6 +49,8 @@ class StillThresholds(_Frozen):
     """Shorter repeats are how some films are made."""
     motion_change: float = 6.0
     """Before and after, the most changed cell changes by at least this much, levels: else the camera just stands."""
+    moving_share: float = 0.3
+    """Before and after, this share of the picture moves, and does not fade, where no person needs to be asked."""
 
 
 class StaticThresholds(_Frozen):
@@ -85,6 +87,8 @@ class FolderThresholds(_Frozen):
     """Clips whose small pictures differ by less on average are one scene and have one vote, levels."""
     same_scene_colours: float = 0.85
     """So are clips whose small pictures correlate by more: one may be brighter."""
+    same_film_colours: float = 0.97
+    """And clips whose small pictures correlate by more, rank by rank, are one scene whatever their edges say."""
     sure_sigma: float = 5.0
     """Scenes show one mark where every two of three, and each with the others, agree by so many sigma of chance."""
     strong_chance: float = 3e-4
@@ -97,6 +101,10 @@ class FolderThresholds(_Frozen):
     """A mark has at least so many edge pixels for each pixel of the picture's longer side."""
     most_area: float = 0.35
     """What takes more of the picture waits for review: a room filmed by day and by night is no mark."""
+    most_spread: float = 0.5
+    """So does what has a part in more of 8x8 blocks of the picture,"""
+    enough_scenes: int = 5
+    """where fewer scenes than this show it."""
 
 
 class MovingThresholds(_Frozen):

@@ -1,0 +1,48 @@
+"""Clocks and counters: a line of which some letters change at once, in their place, while the others stay.
+
+Before a standing camera nothing else tells a burnt-in time from writing on a wall.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CHANGED, SAME = 0.3, 0.1  # of the energy of a letter's gradients, before and after, that the difference has
+INK = 0.25  # of the line's median energy: less is no letter
+LEAST = 3  # times that it must tick
+
+
+class Ticks:
+    """Watches a line and counts how often it ticks."""
+
+    def __init__(self) -> None:
+        self._last: np.ndarray | None = None
+        self._ticked: np.ndarray | None = None
+
+    def see(self, field: np.ndarray, *, quiet: bool) -> None:
+        """Take the gradients of the line's box in one more frame, [h, w, 2].
+
+        Args:
+            field: see there.
+            quiet: the picture around the line is as it was when this was called before.
+        """
+        last, self._last = self._last, field
+        if last is None:
+            return
+        cells = max(2, round(2 * field.shape[1] / field.shape[0]))  # about a letter each
+        edges = np.linspace(0, field.shape[1], cells, endpoint=False).astype(int)
+        before, after, between = (np.add.reduceat((x**2).sum((0, 2)), edges) for x in (last, field, field - last))
+        letters = np.minimum(before, after) >= INK * np.median(before)
+        share = between / np.maximum(before + after, 1e-6)
+        changed, same = letters & (share > CHANGED), letters & (share < SAME)
+        if self._ticked is None:
+            self._ticked = np.zeros(cells, int)
+        if quiet and changed.any() and same.sum() >= changed.sum():
+            self._ticked += changed
+
+    @property
+    def sure(self) -> bool:
+        """Whether some letter changed so often, and most of them never did."""
+        if self._ticked is None:
+            return False
+        return bool(self._ticked.max() >= LEAST and (self._ticked == 0).mean() >= 0.5)
