@@ -260,3 +260,24 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(root: Path, tmp_path: Pat
     assert not list(tmp_path.rglob(".*.partial"))
     mended = subprocess.run([sys.executable, "-m", "vidboot", *call], cwd=tmp_path, capture_output=True, check=False)
     assert mended.returncode == 0
+
+
+def test_no_verb_is_led_to_write_into_the_folder_of_videos(root: Path, run: Path) -> None:
+    videos, before = root / "videos", sorted((root / "videos").iterdir())
+    check_refused(train(root, out="videos/run"), 2, "where nothing may be written")
+    check_refused(vidboot("compare", videos, "--out", videos / "c", "--work", root / "work"), 2, "lies inside")
+    check_refused(vidboot("mask", videos, "--page", videos / "p.html", "--work", root / "work"), 2, "lies inside")
+    page = videos / "p.html"
+    check_refused(vidboot("evaluate", run, "--videos", videos, "--page", page, "--work", root / "work"), 2, "inside")
+    assert sorted((root / "videos").iterdir()) == before
+
+
+def test_what_is_written_as_mp4_is_called_so_and_an_empty_list_of_kinds_is_no_list_of_all(
+    run: Path, root: Path
+) -> None:
+    check_refused(vidboot("generate", run, "--frames", 8, "--out", root / "x.avi"), 2, "name it .mp4")
+    check_refused(vidboot("mask", root / "videos", "--kinds", "", "--work", root / "work"), 2, "kind")
+
+
+def test_a_folder_whose_videos_cannot_be_used_is_work_that_failed(root: Path) -> None:
+    check_refused(train(root, "--set", "video.fps=1000", out="fast"), 1, "can be used")

@@ -70,7 +70,9 @@ def mask(
     decisions: Annotated[Path | None, typer.Option("--apply", help="Merge what the page saved; find nothing.")] = None,
     page: Annotated[Path | None, typer.Option(help="Where the review page goes; default WORK/review.html.")] = None,
     kinds: Annotated[str | None, typer.Option(help="Look for these only, separated by commas; default all.")] = None,
-    text_model: Annotated[Path | None, typer.Option(help="An .onnx text detector; default that of [ocr].")] = None,
+    text_model: Annotated[
+        Path | None, typer.Option(help="An .onnx text detector; default that of the extra ocr.")
+    ] = None,
     work: Work = None,
     as_json: Json = False,
 ) -> None:
@@ -78,7 +80,9 @@ def mask(
     with told():
         from vidboot import review
         from vidboot.data.progress import on_stderr
+        from vidboot.scan import check_apart
 
+        check_apart(videos, page)
         folder = work_folder(videos, work)
         if decisions:
             result, text = review.apply_decisions(folder, decisions), f"merged {decisions}\n"
@@ -96,7 +100,7 @@ def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | 
     from vidboot import scan as audit
     from vidboot.data.progress import on_stderr
 
-    chosen = verb.check_kinds(kinds.split(",") if kinds else verb.KINDS)
+    chosen = verb.check_kinds(verb.KINDS if kinds is None else kinds.split(","))
     with on_stderr("scan") as progress:
         files, shots = audit.usable(videos, work, progress=progress)
     audited = verb.Videos(videos if videos.is_dir() else videos.parent, work, files, shots)
@@ -131,6 +135,7 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     from vidboot.build import device_of
     from vidboot.data.progress import on_stderr
 
+    audit.check_apart(videos, out)
     verb.check_out(out)
     device_of(config)  # one that is not here is told before the work
     with on_stderr("scan") as progress:
@@ -191,6 +196,7 @@ def evaluate(
         opened = Run(run)
         folder = work_folder(videos, work)
         where = page or run / "evaluation.html"
+        audit.check_apart(videos, page)
         check_writable(where)
         with on_stderr("scan") as progress:
             files, shots = audit.audit(videos, folder, progress=progress)

@@ -87,6 +87,7 @@ def compare(
     """
     began = time.monotonic()
     check_sizes(config, config.video.frames, sizes.samples)
+    scan.check_apart(videos, out)
     for policy in (KEEP, *RIVALS):
         training.check_out(out / policy.name)
     with part("scan") as progress:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vidboot.build import Model, Policy
-from vidboot.data.encode import VideoWriter, check_writable, to_uint8
+from vidboot.data.encode import VideoWriter, check_mp4, to_uint8
 from vidboot.disk import Disk, Unfinished
 from vidboot.noise import normal_like_frames
 from vidboot.run import Run
@@ -54,7 +54,7 @@ def generate(
     """
     if frames < 1:
         raise ValueError(f"{frames = } must be at least 1")
-    check_writable(out)
+    check_mp4(out)
     run = Run(run_path)
     model = Model(run)
     video = model.config.video

@@ -18,7 +18,7 @@ import torch
 from vidboot import masks
 from vidboot.build import Model, Policy
 from vidboot.config import VideoConfig
-from vidboot.data.encode import VideoWriter, check_writable
+from vidboot.data.encode import VideoWriter, check_mp4
 from vidboot.data.progress import Progress, silent
 from vidboot.data.sound import add_sound
 from vidboot.data.survey import Survey, pictures, survey
@@ -89,7 +89,7 @@ def restore(
     if samples < 1:
         raise ValueError(f"{samples = } must be at least 1")
     sigmas = schedule(steps).sigmas()
-    check_writable(out)
+    check_mp4(out)
     if out.exists() and out.samefile(video):
         raise ValueError(f"{out} is the clip itself, which is never written to")
     run = Run(run_path)
@@ -158,6 +158,8 @@ def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, 
 
 def sentence(result: dict[str, Any]) -> str:
     """Return the result as a person reads it."""
+    if not result["filled_frames"]:
+        return f"nothing is hidden in any of {result['frames']} frames: {result['video']} is a copy"
     enlarged = result["enlarged_by"]
     how = f", filled at {result['filled_at']} and the fill enlarged {enlarged:g} times" if enlarged > 1 else ""
     sound = "with its sound" if result["sound"] else "without sound"

@@ -75,7 +75,7 @@ def audit(
         ValueError, OSError: as ``scan``.
     """
     root, paths = _list(videos)
-    _check_apart(videos, work)
+    check_apart(videos, work)
     work.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(work), Journal(work) as journal:
         done: dict[str, Scanned] = {}
@@ -167,9 +167,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _check_apart(videos: Path, work: Path) -> None:
-    if videos.is_dir() and work.resolve().is_relative_to(videos.resolve()):
-        raise ValueError(f"the working folder {work} lies inside {videos}, where nothing may be written")
+def check_apart(videos: Path, written: Path | None) -> None:
+    """Raise ValueError where what is written would lie in the folder of videos."""
+    if written and videos.is_dir() and written.resolve().is_relative_to(videos.resolve()):
+        raise ValueError(f"{written} lies inside {videos}, where nothing may be written")
 
 
 def _scan_all(root: Path, paths: Sequence[str], journal: Journal, worker_count: int) -> Iterator[Scanned]:

@@ -18,6 +18,7 @@ from vidboot.data.ledger import Line, Rules, Target, ledger
 from vidboot.data.mixture import Mixture, shares
 from vidboot.data.progress import Progress
 from vidboot.data.records import FileRecord, Shot
+from vidboot.errors import WorkFailed
 from vidboot.views import LowRes
 
 Entries = Sequence[cache.Entry]
@@ -66,7 +67,7 @@ class TrainingData:
         """Sort the shots by what they can teach and cache them.
 
         Raises:
-            ValueError: no shot can be used.
+            WorkFailed: no shot can be used.
             OSError: the cache does not fit on the disk, or cannot be written.
         """
         shot_of = {(shot.path, shot.shot): shot for shot in folder.shots}
@@ -76,7 +77,7 @@ class TrainingData:
             if line.shot is not None and line.view != "unused"
         ]
         if not usable:
-            raise ValueError(f"no shot of {folder.videos} can be used for {config.video.target}: see vidboot scan")
+            raise WorkFailed(f"no shot of {folder.videos} can be used for {config.video.target}: see vidboot scan")
         video, factor = config.video, config.low_res.factor
         sharp = cache.Spec(video.height, video.width, video.fps, folder.enlarge)
         low = cache.Spec(video.height // factor, video.width // factor, video.fps, folder.enlarge)

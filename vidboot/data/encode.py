@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Readers that ignore colour tags assume BT.601, so write that matrix and tag it.
 _SMPTE170M = 6
 # For small pictures x264's macroblock tree reads memory nobody wrote: about one file in a thousand then differs.
+MP4 = (".mp4", ".m4v")
 _REPEATABLE = "mbtree=0"
 
 
@@ -45,6 +46,13 @@ def check_writable(path: Path) -> None:
         part.unlink()
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}") from error
+
+
+def check_mp4(path: Path) -> None:
+    """Raise ValueError unless an mp4 can be written at ``path``."""
+    check_writable(path)
+    if path.suffix.lower() not in MP4:
+        raise ValueError(f"cannot write {path}: what is written is mp4, so name it .mp4")
 
 
 def part_path(path: Path) -> Path:
