@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,18 @@ def test_the_page_refers_to_nothing_outside_itself_and_no_name_becomes_an_elemen
     html = render([card(video=EVIL), card(EVIL)], title=EVIL)
     assert not re.search(r"https?:|//[a-z]|url\(|@import|<link|<iframe", re.sub(r"data:[^\"]*", "", html))
     assert "default-src 'none'" in html
-    assert html.count("<script") == 2
-    assert html.count("</script") == 2
+    assert html.count("<script") == 3
+    assert html.count("</script") == 3
     data = re.findall(r'id="data">(.*?)</script>', html, re.S)
     assert json.loads(data[0])["events"][0]["video"] in (EVIL, "a.mp4")
+
+
+def test_a_picture_that_events_share_is_in_the_page_once() -> None:
+    shared, own = "data:image/png;base64,AA", "data:image/png;base64,BB"
+    cards = [replace(card(), stills=[Still("on", 1.0, shared), Still("off", 2.0, url)]) for url in (own, shared)]
+    html = render(cards, title="t")
+    assert (html.count(shared), html.count(own)) == (1, 1)
+    assert html.count('data-picture="') == 4
 
 
 def test_a_name_that_is_not_utf_8_makes_a_page_too(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def render(cards: Sequence[Card], *, title: str) -> str:
     script = SCRIPT.replace("DIGEST", hashlib.sha256(content.encode()).hexdigest()[:16])
     allowed = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{allowed}'"
-    body = "\n".join(_card(number, card) for number, card in enumerate(ordered))
+    pictures = _Pictures()
+    body = "\n".join(_card(number, card, pictures) for number, card in enumerate(ordered))
     empty = "" if ordered else '<p class="lead">No event was found: there is nothing to review.</p>'
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -74,8 +75,16 @@ def render(cards: Sequence[Card], *, title: str) -> str:
         f"<body>\n{_bar(title, ordered)}\n<main>{empty}\n{body}\n</main>\n{_EDITOR}\n"
         # Within a script element nothing is escaped but its end: no name may write one.
         f'<script type="application/json" id="data">{content.replace("<", chr(92) + "u003c")}</script>\n'
+        f'<script type="application/json" id="pictures">{json.dumps(list(pictures))}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
+
+
+class _Pictures(dict[str, int]):
+    """Pictures by their data URL, numbered: events of one time show the same frames, and the page holds each once."""
+
+    def __missing__(self, url: str) -> int:
+        return self.setdefault(url, len(self))
 
 
 def _data(card: Card) -> dict[str, object]:
@@ -128,9 +137,9 @@ def _keys(keys: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def _card(number: int, card: Card) -> str:
+def _card(number: int, card: Card, pictures: _Pictures) -> str:
     event = card.event
-    stills = "".join(_still(card, still) for still in card.stills)
+    stills = "".join(_still(card, still, pictures) for still in card.stills)
     seconds = f"{event.first_seconds:.2f}–{event.last_seconds:.2f} s"
     now = "hides it already" if hides(event) else "hides nothing until accepted"
     return (
@@ -146,17 +155,16 @@ def _card(number: int, card: Card) -> str:
     )
 
 
-def _still(card: Card, still: Still) -> str:
+def _still(card: Card, still: Still, pictures: _Pictures) -> str:
     away = still.label in ("before", "after")
     if not still.url:
         why = {"before": "on from the first frame", "after": "on to the last frame"}.get(still.label, "no picture")
         inner = f"<span>{why}</span>"
     else:
         style = f' style="{_place(card.event.box, card)}"' if card.event.box else ""
-        outline = f'<img class="outline" src="{card.outline}" alt="">' if card.outline else ""
-        inner = (
-            f'<img src="{still.url}" alt="{still.label}" draggable="false">{outline}<div class="region"{style}></div>'
-        )
+        outline = f'<img class="outline" data-picture="{pictures[card.outline]}" alt="">' if card.outline else ""
+        picture = f'<img data-picture="{pictures[still.url]}" alt="{still.label}" draggable="false">'
+        inner = f'{picture}{outline}<div class="region"{style}></div>'
     when = "" if still.seconds is None else f"{still.seconds:.2f} s"
     ratio = f"{card.width}/{card.height}"
     kind = " ".join(["still"] + ["away"] * away + ["none"] * (not still.url) + ["layer"] * bool(card.outline))

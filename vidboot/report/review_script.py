@@ -5,6 +5,8 @@ SCRIPT = """
 const {schema, events} = JSON.parse(document.getElementById("data").textContent);
 const cards = [...document.querySelectorAll(".card")];
 const byId = (id) => document.getElementById(id);
+const pictures = JSON.parse(byId("pictures").textContent);
+for (const image of document.querySelectorAll("img[data-picture]")) image.src = pictures[image.dataset.picture];
 const editor = byId("editor"), desk = editor.querySelector(".still");
 const WORDS = {auto: "open", accepted: "accepted", rejected: "rejected", edited: "redrawn"};
 const found = events.map((event) => event.status);
