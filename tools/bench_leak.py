@@ -29,6 +29,7 @@ from vidboot.build import Model
 from vidboot.composition import whole
 from vidboot.config import Config
 from vidboot.data.encode import save_tiny
+from vidboot.denoiser import evenly_timed
 from vidboot.generate import sample
 from vidboot.losses import BANDS, Batch, held_out_losses
 from vidboot.masks import Event, Mask
@@ -127,7 +128,7 @@ def measure(model: Model, kind: str, samples: int) -> dict[str, float]:
     x = as_videos(np.stack(real))
     batch = Batch(x, (torch.arange(HELD_OUT_FRAMES) / FPS).expand(len(x), -1)).to(model.device)
     denoise = whole(model.stream("composition", model.length("composition", HELD_OUT_FRAMES)))
-    losses = held_out_losses(lambda y, sigma, *, shown=None, pts_seconds: denoise(y, sigma), [batch], BANDS, seed=3)
+    losses = held_out_losses(evenly_timed(denoise), [batch], BANDS, seed=3)
     return {
         "leak_score": metrics.leak_score(generated, [template(kind)]),
         "held_out_loss": sum(losses) / len(losses),

@@ -72,10 +72,14 @@ def device_of(config: Config) -> torch.device:
         device = torch.device(config.device)
     except RuntimeError:
         raise ValueError(f"setting device = {config.device!r} is no device that torch knows") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if not _is_here(device):
         sees = f"{torch.cuda.device_count() or 'no'} GPU{'s' * (torch.cuda.device_count() > 1)}"
         raise ValueError(f"setting device = {config.device!r}: torch sees {sees} here; auto looks for one")
     return device
+
+
+def _is_here(device: torch.device) -> bool:
+    return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
 
 
 def faster_precision(device: torch.device) -> str:
@@ -126,7 +130,7 @@ class Parts:
         if missing:
             raise ValueError(f"{run.path / 'run.json'} lacks {', '.join(missing)}")
         config = settings.check(record["config"])
-        if config.device.startswith("cuda") and (torch.device(config.device).index or 0) >= torch.cuda.device_count():
+        if config.device != "auto" and not _is_here(torch.device(config.device)):
             config = config.model_copy(update={"device": "auto"})
         mean, precision = torch.tensor(record["mean"]), getattr(torch, record["precision"])
         return cls(config, mean, record["spread"], record["clip_frames"], precision, device_of(config))

@@ -93,7 +93,6 @@ def compare(
     with part("scan") as progress:
         files, shots = scan.usable(videos, work, progress=progress)
     whole = Folder(videos, work, files, shots)
-    split(whole, config, held_out=sizes.held_out)  # too few full videos are told of before any is decoded
     with part("cache") as progress:
         folder, held_out, twins = set_aside(whole, config, held_out=sizes.held_out, progress=progress)
     try:

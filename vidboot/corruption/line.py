@@ -13,7 +13,7 @@ from vidboot.corruption.row import IntBox, Row, field
 from vidboot.corruption.static import correlation
 from vidboot.corruption.ticks import Ticks
 
-MOST_LATEST = 60  # frames whose strengths are kept to see how a line goes
+MOST_LATEST = 160  # frames whose strengths are kept to see how a line goes
 
 
 class Template:

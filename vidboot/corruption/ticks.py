@@ -20,10 +20,10 @@ class Ticks:
         self._ticked: np.ndarray | None = None
 
     def see(self, field: np.ndarray, *, quiet: bool) -> None:
-        """Take the gradients of the line's box in one more frame, [h, w, 2].
+        """Look at one more frame.
 
         Args:
-            field: see there.
+            field: gradients in the line's box, [h, w, 2].
             quiet: the picture around the line is as it was when this was called before.
         """
         last, self._last = self._last, field

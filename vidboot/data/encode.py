@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # Readers that ignore colour tags assume BT.601, so write that matrix and tag it.
 _SMPTE170M = 6
-# For small pictures x264's macroblock tree reads memory nobody wrote: about one file in a thousand then differs.
 MP4 = (".mp4", ".m4v")
+# For small pictures x264's macroblock tree reads memory nobody wrote: about one file in a thousand then differs.
 _REPEATABLE = "mbtree=0"
 
 
