@@ -172,6 +172,23 @@ def test_a_run_goes_on_although_a_setting_was_added_since_it_was_begun_or_the_de
     assert result.exit_code == 0, result.output
 
 
+def test_masks_that_change_after_a_run_was_begun_neither_stop_it_nor_change_what_it_learns(
+    run: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(root / "videos", tmp_path / "videos")
+    shutil.copytree(root / "work" / "masks", tmp_path / "work" / "masks")
+    settings = ("--set", "precision=float32", "--set", "residual.train.steps=0")
+    assert train(tmp_path, *settings).exit_code == 0
+    for path in (tmp_path / "work" / "masks").glob("*.json"):
+        path.write_text(path.read_text().replace('"status": "auto"', '"status": "rejected"'))
+    shutil.rmtree(tmp_path / "run" / "clip")
+    again = train(tmp_path, *settings)
+    assert again.exit_code == 0, again.output
+    assert "it goes on with those it has" in caplog.text
+    clip = Path("clip") / "weights.safetensors"
+    assert (tmp_path / "run" / clip).read_bytes() == (run / clip).read_bytes()
+
+
 def test_a_folder_of_something_else_is_no_place_for_a_run(root: Path, trained: Any) -> None:
     (root / "foreign").mkdir(exist_ok=True)
     (root / "foreign" / "notes.txt").write_text("mine")

@@ -182,9 +182,10 @@ def test_a_row_of_metrics_says_what_a_person_asks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize("in_gradient", [False, True])
 @pytest.mark.parametrize("checkpoint_seconds", [0, 1000])
 def test_a_loss_that_is_not_finite_stops_with_step_files_and_checkpoint(
-    wrong: float, checkpoint_seconds: float, tmp_path: Path
+    wrong: float, in_gradient: bool, checkpoint_seconds: float, tmp_path: Path
 ) -> None:
     run = new_run(tmp_path / "run")
 
@@ -193,14 +194,20 @@ def test_a_loss_that_is_not_finite_stops_with_step_files_and_checkpoint(
 
         def loss(batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
             value = stage().loss(model)(batch, sigma, noise)
-            return value * wrong if next(steps) == 3 else value
+            if next(steps) != 3:
+                return value
+            if in_gradient:
+                next(model.parameters()).register_hook(lambda gradient: gradient * wrong)
+                return value
+            return value * wrong
 
         return loss
 
     with pytest.raises(NonFiniteLoss) as failed:
         fit(stage(loss=fails_at_step_3, checkpoint_seconds=checkpoint_seconds), run)
     sentence = str(failed.value)
-    assert f"stage clip, step 3: the loss is {wrong}" in sentence
+    assert "stage clip, step 3: the loss is " in sentence
+    assert str(wrong) in sentence.partition(";")[0]
     assert "a.mp4, b.mp4" in sentence
     if checkpoint_seconds:
         assert "no checkpoint was written yet" in sentence

@@ -1,5 +1,7 @@
 """Other versions of a film are found, and other films are not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from data.films import moving_square, write_film
@@ -44,3 +46,15 @@ def test_every_version_of_a_film_is_found_from_every_other(entries: dict[str, En
 def test_other_films_are_not(entries: dict[str, Entry]) -> None:
     assert found(entries, "other 2", "other 3") == set()
     assert versions([], list(entries.values())) == set()
+
+
+def test_nights_and_white_pages_are_not_one_film(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    for seed in (5, 6):
+        film = moving_square(48, 64, 64, seed=seed)
+        write_film(tmp_path / "videos" / f"night {seed}.mp4", film // 16)
+        write_film(tmp_path / "videos" / f"page {seed}.mp4", 239 + film // 16)
+    shots = audit(tmp_path / "videos", tmp_path / "work", workers=1)[1]
+    entries = build(shots, tmp_path / "videos", tmp_path / "work", [Spec(16, 16, 8.0)], workers=1).entries
+    for entry in entries:
+        assert versions([entry], [other for other in entries if other != entry]) == set()

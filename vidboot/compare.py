@@ -27,6 +27,7 @@ from vidboot.data.records import Shot
 from vidboot.errors import WorkFailed
 from vidboot.evaluate import check_sizes, evaluate
 from vidboot.fit import Report
+from vidboot.plain import plain
 from vidboot.policies import (
     KEEP,
     LEAST_HELD_OUT,
@@ -118,11 +119,13 @@ def compare(
             trained[policy] = _evaluated(run, found[policy], held_out, sizes.samples, progress)
     contenders = [Contender(policy, chosen, trained.get(policy)) for policy, chosen in found.items()]
     twin_paths = [file.path for file in files if file.sha256 in twins]
-    comparison = Comparison(f"vidboot compare {videos.name}", config, folder, held_out, twin_paths, contenders)
+    comparison = Comparison(
+        f"vidboot compare {videos.resolve().name}", config, folder, held_out, twin_paths, contenders
+    )
     table = measure(comparison)
     result = summary(comparison, table)
     write_report(out / "report.html", compare_page.page(comparison, table))
-    write_text(out / "compare.json", json.dumps(result, indent=1))
+    write_text(out / "compare.json", json.dumps(plain(result), indent=1))
     return {**result, "page": str(out / "report.html"), "seconds": round(time.monotonic() - began, 1)}
 
 

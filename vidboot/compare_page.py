@@ -42,7 +42,7 @@ def page(comparison: Comparison, table: Table) -> report.Report:
             for row in one.run.metrics()
         ],
         sigma_losses=[
-            report.SigmaLoss(name, float(sigma), float(sigma), loss)
+            report.SigmaLoss(name, float(sigma), loss)
             for name, one in comparison.trained.items()
             for sigma, loss in one.evaluation.numbers["held_out_bands"][one.best].items()
         ],

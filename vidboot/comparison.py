@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -156,7 +155,7 @@ def _with_interval(statistic: Callable[..., float], *samples: Tensor) -> Measure
 def _over(measured: Measured, real: float) -> Measured:
     assert measured.low is not None
     assert measured.high is not None
-    return Measured(measured.value / real, measured.low / real, measured.high / real)
+    return Measured(*(metrics.over(value, real) for value in (measured.value, measured.low, measured.high)))
 
 
 def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
@@ -171,7 +170,7 @@ def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
         if one.trained is None:
             return found
         name = one.policy.name
-        measured = {key: _plain(values[name]) for key, values in table.items() if name in values}
+        measured = {key: vars(values[name]) for key, values in table.items() if name in values}
         return {**found, "net": one.trained.best, "flops": one.trained.flops, **measured}
 
     return {
@@ -182,14 +181,9 @@ def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
         "other_versions_left_out": list(comparison.other_versions),
         "interval": INTERVAL,
         "policies": {one.policy.name: of(one) for one in comparison.contenders},
-        "real": {"lag": comparison.keep.evaluation.numbers["lag"], **_plain(table["lag_correlation"]["real"])},
+        "real": {"lag": comparison.keep.evaluation.numbers["lag"], **vars(table["lag_correlation"]["real"])},
         "missed_nats_per_dimension": MISSED,
     }
-
-
-def _plain(measured: Measured) -> dict[str, float | None]:
-    """Return a number and its interval as JSON can hold them: null for what is not a number."""
-    return {key: value if math.isfinite(value) else None for key, value in vars(measured).items()}
 
 
 def verdict(comparison: Comparison, table: Table) -> str:

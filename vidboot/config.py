@@ -158,10 +158,10 @@ def read(*, preset: str = "tiny", path: Path | None = None, settings: Sequence[s
             legal = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
             raise ValueError(f"there is no preset {preset!r}; the presets are {legal}")
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read the settings {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
     for setting in settings:
         _apply(values, setting)

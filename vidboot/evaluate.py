@@ -6,6 +6,7 @@ Memory is read together with what keeps it honest: a grey still image would reme
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ MISSED = (
 )
 NEAREST_CLIPS = 2048
 """Training clips that generated ones are compared with."""
+NEAREST_AT_ONCE = 64
+"""Of them, in memory."""
 
 
 @dataclass(frozen=True)
@@ -246,9 +249,13 @@ def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | No
     if not clips:
         return None
     cut = [clip[i : i + window] for clip in clips for i in range(0, len(clip) - window + 1, window)]
-    step = -(-len(cut) // NEAREST_CLIPS)
-    train = torch.stack([_as_video(np.asarray(clip)) for clip in cut[::step]])
-    return {policy: metrics.nearest_distance(x, train).mean().item() for policy, x in shown.items()}
+    chosen = cut[:: -(-len(cut) // NEAREST_CLIPS)]
+    nearest = {policy: torch.tensor(math.inf) for policy in shown}
+    for first in range(0, len(chosen), NEAREST_AT_ONCE):
+        train = torch.stack([_as_video(np.asarray(clip)) for clip in chosen[first : first + NEAREST_AT_ONCE]])
+        for policy, x in shown.items():
+            nearest[policy] = torch.minimum(nearest[policy], metrics.nearest_distance(x, train))
+    return {policy: distance.mean().item() for policy, distance in nearest.items()}
 
 
 def _leak(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | None:

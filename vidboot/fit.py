@@ -43,7 +43,7 @@ class StageConfig(BaseModel):
 
 
 class NonFiniteLoss(WorkFailed):
-    """Training stopped because a loss was NaN or infinite."""
+    """Training stopped because a loss, or its gradient, was NaN or infinite."""
 
 
 Loss = Callable[[Batch, Tensor, Tensor], Tensor]
@@ -92,7 +92,7 @@ def fit(
         stop: asked after each step.
 
     Raises:
-        NonFiniteLoss: a loss was NaN or infinite; the last checkpoint is untouched.
+        NonFiniteLoss: a loss or its gradient was NaN or infinite; the last checkpoint is untouched.
         Stopped: ``stop`` said so.
     """
     config = stage.config
@@ -106,10 +106,11 @@ def fit(
     for step, batch in _prefetched(stage, first, clock):
         sigma, noise = _draw(stage, step, batch)
         loss = loss_of(batch, sigma, noise)
-        if not math.isfinite(loss.item()):
-            raise NonFiniteLoss(_what_failed(stage, run, step, batch, loss.item()))
         loss.backward()
-        optimizer.step(step, config.steps)
+        norm = optimizer.step(step, config.steps)
+        if not math.isfinite(loss.item() + norm.item()):
+            what = f"the loss is {loss.item()}, the norm of its gradient {norm.item()}"
+            raise NonFiniteLoss(_what_failed(stage, run, step, batch, what))
         _follow(average, model, min(config.ema, (step + 1) / (step + 10)))
         clock.took(loss.item())
         done = step + 1
@@ -183,11 +184,11 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _what_failed(stage: Stage, run: Run, step: int, batch: Batch, loss: float) -> str:
+def _what_failed(stage: Stage, run: Run, step: int, batch: Batch, what: str) -> str:
     checkpoint = run.checkpoint(stage.name)
     kept = f"the last good checkpoint is {checkpoint}" if checkpoint.is_file() else "no checkpoint was written yet"
     files = ", ".join(sorted(set(batch.sources))) or "unnamed clips"
-    return f"stage {stage.name}, step {step}: the loss is {loss}; {kept}; the batch came from {files}"
+    return f"stage {stage.name}, step {step}: {what}; {kept}; the batch came from {files}"
 
 
 def _measure(stage: Stage, average: nn.Module, step: int, clock: _Clock) -> dict[str, object]:

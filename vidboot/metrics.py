@@ -6,6 +6,7 @@ motion, spread and detail: a grey still image remembers everything. Report each 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -83,11 +84,6 @@ def lag_curve(features: Tensor, lags: Sequence[int]) -> list[float]:
     return [lag_correlation(features, lag) for lag in lags]
 
 
-def colour_lag_correlation(videos: Tensor, lag: int) -> float:
-    """`lag_correlation` of `colour_features`: does what is in the video stay in the video?"""
-    return lag_correlation(colour_features(videos), lag)
-
-
 def motion_lag_correlation(videos: Tensor, lag: int) -> float:
     """`lag_correlation` of `motion_features`: does a fast video stay fast?
 
@@ -95,6 +91,11 @@ def motion_lag_correlation(videos: Tensor, lag: int) -> float:
     """
     features = motion_features(videos)
     return lag_correlation(features - features.mean(dim=0), lag)
+
+
+def over(value: float, real: float) -> float:
+    """Return a measure over that of real video; nan where the real stands still and has none."""
+    return value / real if real else math.nan
 
 
 def motion_energy(videos: Tensor) -> float:
@@ -147,7 +148,7 @@ def colour_drift_slope(videos: Tensor, fps: float) -> float:
     return float(((colour * centred).sum(dim=1) / centred.square().sum()).abs().mean())
 
 
-def nearest_distance(videos: Tensor, clips: Tensor, *, chunk: int = 256) -> Tensor:
+def nearest_distance(videos: Tensor, clips: Tensor) -> Tensor:
     """Distance from each window of ``videos`` to the training clip most like it: near 0 = memorised.
 
     Read it beside the same number of held-out real videos.
@@ -155,14 +156,13 @@ def nearest_distance(videos: Tensor, clips: Tensor, *, chunk: int = 256) -> Tens
     Args:
         videos: [B, T, C, H, W], T at least the clips' length; a rest shorter than a clip is not compared.
         clips: training clips, [N, w, C, H, W].
-        chunk: clips compared at a time.
 
     Returns:
         Root mean squared difference per value, [B, T // w].
     """
     windows = videos.unfold(1, clips.shape[1], clips.shape[1]).movedim(-1, 2)  # [B, T // w, w, C, H, W]
     flat = windows.flatten(2).flatten(0, 1)  # [B * (T // w), D]
-    nearest = torch.stack([torch.cdist(flat, some).amin(1) for some in clips.flatten(1).split(chunk)]).amin(0)
+    nearest = torch.cdist(flat, clips.flatten(1)).amin(1)
     return (nearest / flat.shape[1] ** 0.5).view(windows.shape[:2])
 
 

@@ -57,8 +57,13 @@ class Optimizer:
         self._parameters = [p for _, p in named]
 
     def step(self, step: int, steps: int) -> Tensor:
-        """Update the parameters from their gradients and clear these; return the gradients' norm before clipping."""
+        """Update the parameters from their gradients, clear these, and return their norm before clipping.
+
+        Gradients that are not finite change nothing.
+        """
         norm = nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
+        if not norm.isfinite():
+            return norm
         for optimizer, _, lr in self._parts:
             for group in optimizer.param_groups:
                 group["lr"] = lr * self.config.course(step, steps)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidboot import report
+from vidboot import metrics, report
 from vidboot.data.encode import to_uint8
 from vidboot.data.ledger import Line, filtered
 from vidboot.data.records import FileRecord
@@ -80,7 +80,7 @@ def page_sections(evaluation: Evaluation, *, most_videos: int = 8) -> dict[str, 
         ],
         "metrics": list(_measures(numbers)),
         "sigma_losses": [
-            report.SigmaLoss(policy, float(sigma), float(sigma), loss)
+            report.SigmaLoss(policy, float(sigma), loss)
             for policy, bands in numbers.get("held_out_bands", {}).items()
             for sigma, loss in bands.items()
         ],
@@ -101,7 +101,7 @@ def _measures(numbers: Mapping[str, Any]) -> Iterator[report.Metric]:
     for key, (name, meaning) in MEANINGS.items():
         real = numbers[key]["real"]
         allowed = RANGE if key != "flicker" else (None, None)
-        yield metric(name, meaning, {k: v / real for k, v in numbers[key].items()}, allowed)
+        yield metric(name, meaning, {k: metrics.over(v, real) for k, v in numbers[key].items()}, allowed)
     yield metric("memory of motion", "correlation of speed as far apart", numbers["motion_lag_correlation"])
     if numbers["seam_ratio"]:
         meaning = "frame difference where windows join over that elsewhere; 1 = none"

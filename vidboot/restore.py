@@ -90,6 +90,8 @@ def restore(
         raise ValueError(f"{samples = } must be at least 1")
     sigmas = schedule(steps).sigmas()
     check_mp4(out)
+    if not video.is_file():
+        raise ValueError(f"{video} cannot be read as a video: it is not a file")
     if out.exists() and out.samefile(video):
         raise ValueError(f"{out} is the clip itself, which is never written to")
     run = Run(run_path)
@@ -158,11 +160,11 @@ def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, 
 
 def sentence(result: dict[str, Any]) -> str:
     """Return the result as a person reads it."""
+    sound = "with its sound" if result["sound"] else "without sound"
     if not result["filled_frames"]:
-        return f"nothing is hidden in any of {result['frames']} frames: {result['video']} is a copy"
+        return f"nothing is hidden in any of {result['frames']} frames: {result['video']} shows the same, {sound}"
     enlarged = result["enlarged_by"]
     how = f", filled at {result['filled_at']} and the fill enlarged {enlarged:g} times" if enlarged > 1 else ""
-    sound = "with its sound" if result["sound"] else "without sound"
     return f"filled {result['filled_frames']} of {result['frames']} frames{how}: {result['video']}, {sound}"
 
 

@@ -54,8 +54,7 @@ class Run:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(entry.name not in (".lock", ".run.json.partial") for entry in path.iterdir()):
-                raise ValueError(f"{path} is not empty and holds no run")
+            check_empty(path)
             write_text(path / "run.json", json.dumps({"schema": SCHEMA, **record}, indent=1))
         except OSError as error:
             raise ValueError(f"cannot write the run directory {path}: {error.strerror}") from error
@@ -92,6 +91,12 @@ class Run:
         with self._metrics_lock:
             rows = [row for row in self.metrics() if row["stage"] != stage or row["step"] <= after_step]
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def check_empty(path: Path) -> None:
+    """Raise ValueError if anything lies in a folder but hidden files: a lock, half-written ones, a desktop's notes."""
+    if any(entry.name[0] != "." for entry in path.iterdir()):
+        raise ValueError(f"{path} is not empty and holds no run")
 
 
 def write_text(path: Path, text: str) -> None:

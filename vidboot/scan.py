@@ -32,6 +32,8 @@ __all__ = ["NoUsableVideo", "Rules", "Target", "audit", "format_table", "scan", 
 
 LEAST_LIMIT_SECONDS = 60.0
 LIMIT_SECONDS_PER_BYTE = 5e-6
+OWNER = ".owner"
+"""File of a working folder that names the folder, or the file, whose it is."""
 
 
 class NoUsableVideo(WorkFailed):
@@ -63,7 +65,7 @@ def scan(
         NoUsableVideo: no file can be used; the records are written all the same.
     """
     files, shots = usable(videos, work, progress=progress, workers=workers)
-    return summary(files, ledger(files, shots, target, hidden=hidden_by_masks(work), rules=rules))
+    return summary(files, ledger(files, shots, target, hidden=hidden_by_masks(work / "masks"), rules=rules))
 
 
 def audit(
@@ -78,6 +80,7 @@ def audit(
     check_apart(videos, work)
     work.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(work), Journal(work) as journal:
+        _claim(work, videos.resolve())
         done: dict[str, Scanned] = {}
         for scanned in _scan_all(root, paths, journal, workers):
             done[scanned.file.path] = scanned
@@ -86,6 +89,22 @@ def audit(
         shots = [shot for path in paths for shot in done[path].shots]
         journal.finish(files, shots)
     return files, shots
+
+
+def _claim(work: Path, videos: Path) -> None:
+    """Note whose working folder it is: what is known of one folder's videos must not make way for another's.
+
+    Raises:
+        ValueError: it is that of other videos, which are still there.
+    """
+    note, name = work / OWNER, os.fsencode(videos)
+    owner = note.read_bytes() if note.is_file() else b""
+    if owner == name:
+        return
+    if owner and os.path.exists(owner):
+        other = os.fsdecode(owner)
+        raise ValueError(f"{work} is the working folder of {other}: give {videos} one of its own with --work")
+    note.write_bytes(name)
 
 
 def usable(
@@ -121,7 +140,7 @@ def format_table(work: Path, target: Target, *, rules: Rules = DEFAULT_RULES, wi
     from rich.console import Console
 
     files = read_files(work)
-    lines = ledger(files, read_shots(work), target, hidden=hidden_by_masks(work), rules=rules)
+    lines = ledger(files, read_shots(work), target, hidden=hidden_by_masks(work / "masks"), rules=rules)
     text = io.StringIO()
     console = Console(file=text, width=width)
     console.print(_views_table(files, lines, target))

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from vidboot.errors import DISK_FULL, WorkFailed
+from vidboot.plain import plain
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def _stop(code: int, sentence: str) -> None:
 
 def show(result: dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
     """Print what a verb returns, as one JSON object or as text."""
-    print(json.dumps(result) if as_json else text())
+    print(json.dumps(plain(result)) if as_json else text())
 
 
 def report_line(row: dict[str, Any]) -> None:

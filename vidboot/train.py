@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from vidboot.fit import Report
 from vidboot.leak import templates
 from vidboot.memory import give_back, keep
 from vidboot.nets.residual import Residual, gate_sums, smooth_gate
-from vidboot.run import Run, save_tensors
+from vidboot.run import Run, check_empty, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
 
@@ -47,13 +49,20 @@ def train(
     Raises:
         ValueError: the run was begun with other settings or other videos, no shot can be used, or another process
             trains it now.
-        NonFiniteLoss: a loss was NaN or infinite.
+        NonFiniteLoss: a loss, or its gradient, was NaN or infinite.
     """
     check_out(out)
+    own_masks = out / "masks"
+    if own_masks.is_dir():
+        folder = replace(folder, begun_with=own_masks)
     data = TrainingData.of(folder, config, progress)
     run = _open(out, config, data)
     keep()
     with alone(run.path, f"trains {run.path}"):
+        data = data.with_masks_in(own_masks)
+        if data.masks and data.mask_texts() != data.mask_texts(folder.work / "masks"):
+            told = "the masks of %s have changed since %s was begun; it goes on with those it has"
+            logging.getLogger("vidboot").warning(told, folder.videos, out)
         training = Training(run, config, data, report, templates(data.work, config))
         side_by_side(training, train_low_res, train_clips, train_direct)
         if data.full and run.done("clip") and run.done(low_res_stage(0)):
@@ -95,8 +104,8 @@ def check_out(out: Path) -> None:
         Run(out)
     elif out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file, not a run directory")
-    elif out.is_dir() and any(entry.name[0] != "." for entry in out.iterdir()):
-        raise ValueError(f"{out} is not empty and holds no run")
+    elif out.is_dir():
+        check_empty(out)
 
 
 def train_low_res(training: Training) -> None:
@@ -189,7 +198,8 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
         if changed:
             raise ValueError(f"{out} was begun with other settings ({changed}): use them, or another --out")
         if run.record["data"] != data.digest:
-            raise ValueError(f"{out} was begun with other videos or masks: put them back, or use another --out")
+            raise ValueError(f"{out} was begun with other videos: put them back, or use another --out")
+        run.record["config"]["device"] = settings["device"]
         return run
     pools = [
         data.split(entries, window=window)[0]

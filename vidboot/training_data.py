@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,14 +35,21 @@ class Folder:
     shots: Sequence[Shot]
     heed_masks: bool = True
     """Whether what masks hide is left out; else marks count as part of the scene."""
+    begun_with: Path | None = None
+    """Masks that stand for those of the working folder: what a run began with."""
     enlarge: bool = False
     """Whether small pictures are enlarged to the size we want, and then count as sharp."""
+
+    @property
+    def masks(self) -> Path | None:
+        """Folder of the mask files that are heeded."""
+        return (self.begun_with or self.work / "masks") if self.heed_masks else None
 
     def lines(self, config: Config) -> list[Line]:
         """Return the ledger for the video that the settings want."""
         target = config.video.target
         shots = [_as_large_as(target, shot) for shot in self.shots] if self.enlarge else self.shots
-        hidden = hidden_by_masks(self.work) if self.heed_masks else {}
+        hidden = hidden_by_masks(self.masks) if self.masks else {}
         return ledger(self.files, shots, target, hidden=hidden, rules=Rules(low_res_factor=config.low_res.factor))
 
 
@@ -90,7 +98,7 @@ class TrainingData:
             sharp=of_sharp,
             full=[entry for entry in of_sharp if (entry.sha256, entry.shot) in full],
             held_out=_held_out(usable, config.data.held_out),
-            masks=folder.work / "masks" if folder.heed_masks else None,
+            masks=folder.masks,
             work=folder.work,
         )
 
@@ -150,10 +158,27 @@ class TrainingData:
         """Names the data: the same shots, sizes, split and masks give the same digest."""
         parts = (self.low, self.sharp, self.full)
         names = [[(Path(e.path).name, e.sha256 in self.held_out) for e in part] for part in parts]
+        return hashlib.sha256(json.dumps([names, self.mask_texts()]).encode()).hexdigest()
+
+    def mask_texts(self, folder: Path | None = None) -> list[str]:
+        """Read the mask files of these shots, in a folder or in the one that is heeded."""
+        folder, shas = folder or self.masks, {entry.sha256 for entry in self.low}
+        paths = sorted(folder.glob("*.json")) if folder else ()
+        return [path.read_text() for path in paths if path.stem in shas]
+
+    def with_masks_in(self, folder: Path) -> TrainingData:
+        """Copy the masks of these shots, unless that was done: a person may change those of the working folder."""
+        if self.masks is None or self.masks == folder:
+            return self
+        part = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
         shas = {entry.sha256 for entry in self.low}
-        paths = sorted(self.masks.glob("*.json")) if self.masks else ()
-        masks = [path.read_text() for path in paths if path.stem in shas]
-        return hashlib.sha256(json.dumps([names, masks]).encode()).hexdigest()
+        for path in self.masks.glob("*.*"):
+            if path.stem in shas and path.suffix in (".json", ".npz"):
+                shutil.copyfile(path, part / path.name)
+        part.rename(folder)
+        return replace(self, masks=folder)
 
 
 def _as_large_as(target: Target, shot: Shot) -> Shot:

@@ -149,7 +149,7 @@ audit(Path({str(videos)!r}), Path({str(work)!r}), workers=1, progress=told)
     files, _ = audit(videos, work)
     assert [file.frames for file in files] == [64] * 8
     assert len(decoded) <= 5
-    assert sorted(contents(work)) == [".lock", "files.jsonl", "shots.jsonl"]
+    assert sorted(contents(work)) == [".lock", ".owner", "files.jsonl", "shots.jsonl"]
 
 
 def test_decord_is_not_trusted_when_it_reads_other_frames(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,3 +256,27 @@ def test_a_working_folder_of_another_version_is_not_touched(videos: Path, work: 
     (work / "files.jsonl").write_text(json.dumps({**row, "schema": 0}) + "\n")
     with pytest.raises(ValueError, match="schema 0"):
         audit(videos, work)
+
+
+def test_the_working_folder_of_other_videos_is_not_touched_while_they_are_there(videos: Path, work: Path) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    other = videos.parent / "other"
+    other.mkdir()
+    write_film(other / "b.mp4", moving_square(20, 32, 32))
+    audit(videos, work)
+    written = contents(work)
+    with pytest.raises(ValueError, match=f"working folder of {videos}: give {other} one of its own with --work"):
+        audit(other, work)
+    assert contents(work) == written
+    videos.rename(videos.parent / "moved")
+    assert [file.path for file in audit(videos.parent / "moved", work)[0]] == ["a.mp4"]
+
+
+def test_a_refused_file_is_tried_again_once_touched(videos: Path, work: Path, decoded: list[str]) -> None:
+    (videos / "text.mp4").write_text("no video")
+    audit(videos, work)
+    audit(videos, work)
+    assert len(decoded) == 1
+    os.utime(videos / "text.mp4", (1, 1))
+    assert [file.reason for file in audit(videos, work)[0]] == [Reason.NOT_VIDEO]
+    assert len(decoded) == 2

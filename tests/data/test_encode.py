@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vidboot.data.decode import Video
-from vidboot.data.encode import VideoWriter, save_tiny, save_video, to_uint8
+from vidboot.data.encode import VideoWriter, check_writable, save_tiny, save_video, to_uint8
 from vidboot.data.sound import add_sound
 from vidboot.synthetic import video
 
@@ -155,3 +155,13 @@ def test_to_uint8_maps_minus_one_to_black_and_one_to_white() -> None:
     assert frames[:, 0, 0, 0].tolist() == [0, 128, 255, 0, 255]
     with pytest.raises(ValueError, match=r"\[T, C, H, W\]"):
         to_uint8(video[None])
+
+
+def test_asking_whether_a_file_can_be_written_leaves_the_work_of_others(tmp_path: Path) -> None:
+    download = tmp_path / "a.mp4.part"
+    download.write_text("half a film")
+    with VideoWriter(tmp_path / "a.mp4", 16, 16, 8) as writer:
+        writer.write(np.zeros((2, 16, 16, 3), np.uint8))
+        check_writable(tmp_path / "a.mp4")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "a.mp4.part"}
+    assert download.read_text() == "half a film"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from sounds import packets, with_tone
@@ -34,3 +35,21 @@ def test_without_a_sound_that_mp4_holds_the_file_stays_as_it_was(tmp_path: Path,
     assert not add_sound(path, source, start_seconds=0.0)
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.mp4", "source.mp4"]
+
+
+def test_a_source_with_unreadable_tags_still_gives_its_sound(tmp_path: Path) -> None:
+    source, path = silent(tmp_path / "source.mp4"), silent(tmp_path / "out.mp4")
+    with_tone(source)
+    tagged = source.read_bytes().replace(b"SoundHandler", b"SoundH\xe9ndl\xe9r")
+    assert tagged != source.read_bytes()
+    source.write_bytes(tagged)
+    assert add_sound(path, source, start_seconds=0.0)
+    assert packets(path)
+
+
+def test_sound_of_another_clock_is_none(tmp_path: Path) -> None:
+    source, path = silent(tmp_path / "source.mp4"), silent(tmp_path / "out.mp4")
+    with_tone(source)
+    assert not add_sound(path, source, start_seconds=-1e6)
+    with av.open(str(path)) as written:
+        assert not written.streams.audio

@@ -40,8 +40,7 @@ def example(name: str = "clips-only") -> report.Report:
             )
         ],
         losses=[{"stage": name, "step": i, "train_loss": 1 / (i + 1), "held_out_loss": None} for i in range(900)],
-        sigma_losses=[report.SigmaLoss(name, 0.1 * 2**i, 0.2 * 2**i, 0.3) for i in range(4)],
-        pictures=[report.Picture(name, MAGENTA[0])],
+        sigma_losses=[report.SigmaLoss(name, 0.1 * 2**i, 0.3) for i in range(4)],
         details={name: name},
     )
 
@@ -89,7 +88,6 @@ def test_every_element_is_closed_and_every_section_is_there(html: str) -> None:
         "Numbers",
         "Training",
         "Loss by noise level",
-        "Pictures",
         "How to make it again",
     ]
     assert parsed.seen.count("video") == 2
@@ -228,8 +226,7 @@ def test_pixels_are_enlarged_and_tiled_without_blur() -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_a_browser_shows_the_page_and_plays_its_videos(tmp_path: Path) -> None:
     assert CHROMIUM is not None
-    shown = replace(example(EVIL), pictures=())
-    report.write_report(tmp_path / "report.html", shown)
+    report.write_report(tmp_path / "report.html", example(EVIL))
     browser = [
         *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
         *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),

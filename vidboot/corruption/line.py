@@ -96,12 +96,11 @@ def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
 class Line:
     """A line from its first frame to its last, and the evidence collected on the way."""
 
-    def __init__(self, box: Box, template: Template, row: Row, seconds: float, score: float) -> None:
+    def __init__(self, box: Box, template: Template, row: Row, seconds: float) -> None:
         self.boxes: list[Box] = [box]
         self.template = template
         self.row = row
         self.begun = self.first = self.last = seconds  # begun: where a detector saw it first
-        self.score = score
         self.before: list[Strength] = []  # begun, last to first
         self.after: list[Strength] = []  # begun, the first of them
         self.latest: deque[Strength] = deque(maxlen=MOST_LATEST)

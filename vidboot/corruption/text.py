@@ -136,43 +136,39 @@ class _Tracker:
 
     def _look(self, seconds: float, picture: Picture) -> None:
         """Find lines that are not followed yet."""
-        boxes, scores = self._detect(picture.colours())
-        for box, score in zip(boxes, scores, strict=True):
+        for box in self._detect(picture.colours()):
             known = [line for line in self.live if intersection(line.outline, box) > 0.3 * area_of(box)]
             covered = sum(intersection(line.outline, box) for line in known) / max(area_of(box), 1e-6)
             if covered < 0.6 and not self._under_way(box):
-                self._begin(seconds, picture.grey, box, score)
+                self._begin(seconds, picture.grey, box)
             for line in known:
                 if covered >= 0.6 and iou(line.outline, box) > 0.3:
                     line.boxes.append(box)
 
-    def _detect(self, frame: np.ndarray) -> tuple[list[Box], list[float]]:
+    def _detect(self, frame: np.ndarray) -> list[Box]:
         """Boxes at every side, the finer ones first; a coarse one only where the finer ones leave something out.
 
         Every second look is at the finest side alone: letters that it is too fine for are large, and seldom short.
         """
         self.looks += 1
         kept: list[Box] = []
-        scores: list[float] = []
         finest_first = sorted(self.thresholds.sides, reverse=True)
         for side in finest_first if self.looks % 2 else finest_first[:1]:
-            found, sure = self.detector(frame, side)
-            new = [
-                (tuple(map(float, box)), float(score))
-                for box, score in zip(found, sure, strict=True)
-                if self._may_be_line(box)
-                and sum(intersection(tuple(box), other) for other in kept) < 0.6 * area_of(tuple(box))
+            boxes, _ = self.detector(frame, side)
+            found: list[Box] = [tuple(map(float, box)) for box in boxes]  # type: ignore[misc]
+            kept += [
+                box
+                for box in found
+                if self._may_be_line(box) and sum(intersection(box, other) for other in kept) < 0.6 * area_of(box)
             ]
-            kept += [box for box, _ in new]  # type: ignore[misc]
-            scores += [score for _, score in new]
-        return kept, scores
+        return kept
 
-    def _may_be_line(self, box: np.ndarray) -> bool:
+    def _may_be_line(self, box: Box) -> bool:
         """Whether a box is as narrow as a line is; texture that is taken for text fills the frame."""
         width, height = self.size
         return min((box[2] - box[0]) / width, (box[3] - box[1]) / height) <= self.thresholds.largest
 
-    def _begin(self, seconds: float, grey: np.ndarray, box: Box, score: float) -> None:
+    def _begin(self, seconds: float, grey: np.ndarray, box: Box) -> None:
         template = Template(grey, _whole(box, *self.size))
         if template.strokes.sum() < 8:
             return
@@ -180,7 +176,7 @@ class _Tracker:
         if way is not None:
             self.moving.append(way)
             return
-        line = Line(box, template, Row(template.box, grey), seconds, score)
+        line = Line(box, template, Row(template.box, grey), seconds)
         line.around = line.surroundings(grey)
         self._look_back(line)
         self.live.append(line)

@@ -9,6 +9,7 @@ import contextlib
 import os
 from fractions import Fraction
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -40,10 +41,9 @@ def check_writable(path: Path) -> None:
         raise ValueError(f"cannot write {path}: it is a folder")
     if not path.parent.is_dir():
         raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")
-    part = part_path(path)
     try:
-        part.open("wb").close()
-        part.unlink()
+        # A name of its own: the part may be another process's work.
+        NamedTemporaryFile(dir=path.parent, prefix=f"{part_path(path).name}.").close()
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}") from error
 
@@ -56,8 +56,8 @@ def check_mp4(path: Path) -> None:
 
 
 def part_path(path: Path) -> Path:
-    """Where a file lives until it is whole."""
-    return path.with_name(path.name + ".part")
+    """Where a file lives until it is whole; hidden, for a download's NAME.part is not ours."""
+    return path.with_name(f".{path.name}.part")
 
 
 class VideoWriter:

@@ -38,16 +38,23 @@ class Hidden:
         return across and math.floor(y0) - by < bottom and math.ceil(y1) + by > top
 
 
-def hidden_by_masks(work: Path) -> dict[str, Sequence[Hidden]]:
-    """Return what the masks in the working folder hide, by SHA-256 of the video.
+def hidden_by_masks(masks: Path) -> dict[str, Sequence[Hidden]]:
+    """Return what the masks in a folder, if there is one, hide, by SHA-256 of the video.
 
     Blank and damaged frames are not among it: the scan leaves them out of the shots, or out of what is trusted of them.
+
+    Raises:
+        ValueError: one of them is no mask file.
     """
-    masks = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (work / "masks").glob("*.json")}
-    return {
-        sha256: [_hidden(mask, event) for event in mask.get("events", ()) if _counts(event)]
-        for sha256, mask in masks.items()
-    }
+    return {path.stem: _of_file(path) for path in masks.glob("*.json")}
+
+
+def _of_file(path: Path) -> Sequence[Hidden]:
+    try:
+        mask = json.loads(path.read_text(encoding="utf-8"))
+        return [_hidden(mask, event) for event in mask.get("events", ()) if _counts(event)]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a mask file: {error!r}") from None
 
 
 def _counts(event: Mapping[str, Any]) -> bool:

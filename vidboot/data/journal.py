@@ -97,7 +97,7 @@ class Journal:
     def _remember(self, scanned: Scanned) -> None:
         file = scanned.file
         self._known[file.path] = scanned
-        if file.sha256:
+        if file.status == "usable" and file.sha256:  # a refusal is only the path's own: touched, it is tried again
             self._paths_of_size.setdefault(file.size, {})[file.sha256] = file.path
 
     def _open(self) -> BinaryIO:

@@ -31,11 +31,15 @@ def add_sound(path: Path, source: Path, *, start_seconds: float) -> bool:
     """
     part = part_path(path)
     try:
-        with av.open(os.path.abspath(path)) as pictures, av.open(os.path.abspath(source)) as heard:
+        with (
+            av.open(os.path.abspath(path)) as pictures,
+            av.open(os.path.abspath(source), metadata_errors="ignore") as heard,
+        ):
             if not heard.streams.audio:
                 return False
             with av.open(os.path.abspath(part), "w", format="mp4", options={"movflags": "+faststart"}) as out:
-                _mux(out, pictures, heard, start_seconds)
+                if not _mux(out, pictures, heard, start_seconds):
+                    return False
         part.replace(path)
     except ValueError:  # of FFmpeg's errors those of the data: a codec that mp4 does not hold, a broken packet
         return False
@@ -44,13 +48,19 @@ def add_sound(path: Path, source: Path, *, start_seconds: float) -> bool:
     return True
 
 
-def _mux(out: OutputContainer, pictures: InputContainer, heard: InputContainer, start_seconds: float) -> None:
+def _mux(out: OutputContainer, pictures: InputContainer, heard: InputContainer, start_seconds: float) -> bool:
+    """Write both side by side; return whether any sound begins before the pictures end: else its clock is another."""
     shown, sound = pictures.streams.video[0], heard.streams.audio[0]
     streams = out.add_stream_from_template(shown), out.add_stream_from_template(sound)
     both = merge(_timed(pictures, shown, 0.0), _timed(heard, sound, start_seconds), key=lambda timed: timed[0])
-    for _, packet in both:
-        packet.stream = streams[packet.stream.type == "audio"]
+    assert pictures.duration is not None
+    end_seconds, in_time = pictures.duration / av.time_base, False
+    for seconds, packet in both:
+        is_sound = packet.stream.type == "audio"
+        in_time |= is_sound and seconds < end_seconds
+        packet.stream = streams[is_sound]
         out.mux(packet)
+    return in_time
 
 
 def _timed(container: InputContainer, stream: Stream, start_seconds: float) -> Iterator[tuple[float, Packet]]:

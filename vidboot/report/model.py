@@ -46,11 +46,10 @@ class Refused:
 
 @dataclass(frozen=True)
 class SigmaLoss:
-    """Held-out loss of one net within one band of noise levels."""
+    """Held-out loss of one policy at one noise level."""
 
-    net: str
-    sigma_low: float
-    sigma_high: float
+    policy: str
+    sigma: float
     loss: float
 
 
@@ -79,15 +78,11 @@ class LagCurve:
         policy: its name.
         lag_seconds: [N], increasing.
         correlation: [N], 1 = remembers, 0 = has forgotten; nan leaves a gap.
-        low: lower end of the interval, [N].
-        high: upper end of the interval, [N].
     """
 
     policy: str
     lag_seconds: Sequence[float]
     correlation: Sequence[float]
-    low: Sequence[float] | None = None
-    high: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,14 +118,6 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image, uint8 [H, W, 3], with its caption."""
-
-    caption: str
-    pixels: np.ndarray
-
-
-@dataclass(frozen=True)
 class Report:
     """All that one page shows.
 
@@ -146,7 +133,6 @@ class Report:
         metrics: in the order they are shown.
         losses: metrics rows of the run: stage, step, and train_loss, held_out_loss or both.
         sigma_losses: in any order.
-        pictures: anything else to look at.
         details: name and value of what is needed to make the page again: seed, command, versions.
     """
 
@@ -161,5 +147,4 @@ class Report:
     metrics: Sequence[Metric] = ()
     losses: Sequence[Mapping[str, object]] = ()
     sigma_losses: Sequence[SigmaLoss] = ()
-    pictures: Sequence[Picture] = ()
     details: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from vidboot.data.encode import check_writable, part_path
 from vidboot.report.media import enlarge, filmstrip, image_url, mosaic, video_url
-from vidboot.report.model import LagCurve, LedgerRow, Metric, Picture, Refused, Report, Samples, SigmaLoss
+from vidboot.report.model import LagCurve, LedgerRow, Metric, Refused, Report, Samples, SigmaLoss
 from vidboot.report.plots import Axis, Series, line_plot, number, short
 from vidboot.report.style import STYLE
 
@@ -47,8 +47,7 @@ def render(report: Report) -> str:
         _memory(report.lag_curves, report.clip_seconds, colours),
         _metrics(report.metrics),
         _losses(report.losses),
-        _sigma_losses(report.sigma_losses),
-        _pictures(report.pictures),
+        _sigma_losses(report.sigma_losses, colours),
         _details(report.details),
     ]
     return (
@@ -62,8 +61,8 @@ def render(report: Report) -> str:
 
 def policy_colours(report: Report) -> dict[str, int]:
     """Number of each policy's colour: 0, that of the text, for "real", the palette in order for the others."""
-    names = [s.policy for s in report.samples] + [c.policy for c in report.lag_curves]
-    others = [name for name in dict.fromkeys(names) if name != "real"]
+    shown = (*report.samples, *report.lag_curves, *report.sigma_losses)
+    others = [name for name in dict.fromkeys(one.policy for one in shown) if name != "real"]
     return {"real": 0} | {name: 1 + i % PALETTE for i, name in enumerate(others)}
 
 
@@ -155,8 +154,8 @@ def _mosaic(samples: Samples, colour: int) -> str:
 def _memory(curves: Sequence[LagCurve], clip_seconds: float | None, colours: Mapping[str, int]) -> str:
     if not curves:
         return ""
-    series = [Series(c.policy, c.lag_seconds, c.correlation, colours[c.policy], c.low, c.high) for c in curves]
-    lowest = min([0.0, *(v for c in curves for v in (*c.correlation, *(c.low or ())) if math.isfinite(v))])
+    series = [Series(c.policy, c.lag_seconds, c.correlation, colours[c.policy]) for c in curves]
+    lowest = min([0.0, *(v for c in curves for v in c.correlation if math.isfinite(v))])
     mark = None if clip_seconds is None else (clip_seconds, "one clip")
     plot = line_plot(series, Axis("lag, s"), Axis("correlation", limits=(lowest, 1.02)), mark=mark)
     return _section(
@@ -233,27 +232,18 @@ def thin(points: Sequence[tuple[float, float]], *, most: int = PLOTTED_POINTS) -
     return [float(g[:, 0].mean()) for g in groups], [float(g[:, 1].mean()) for g in groups]
 
 
-def _sigma_losses(rows: Sequence[SigmaLoss]) -> str:
+def _sigma_losses(rows: Sequence[SigmaLoss], colours: Mapping[str, int]) -> str:
     if not rows:
         return ""
-    nets: dict[str, list[SigmaLoss]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row.sigma_low):
-        nets[row.net].append(row)
+    policies: dict[str, list[SigmaLoss]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row.sigma):
+        policies[row.policy].append(row)
     series = [
-        Series(net, [math.sqrt(b.sigma_low * b.sigma_high) for b in bands], [b.loss for b in bands], 1 + i % PALETTE)
-        for i, (net, bands) in enumerate(nets.items())
+        Series(policy, [at.sigma for at in levels], [at.loss for at in levels], colours[policy])
+        for policy, levels in policies.items()
     ]
     plot = line_plot(series, Axis("noise level sigma", log=True), Axis("held-out loss", log=True))
-    return _section("Loss by noise level", "At the middle of each band.", f'<div class="plots one">{plot}</div>')
-
-
-def _pictures(pictures: Iterable[Picture]) -> str:
-    figures = "".join(
-        f"<figure><figcaption>{escape(one.caption)}</figcaption>"
-        f'<img src="{image_url(one.pixels)}" alt="{escape(one.caption, quote=True)}"></figure>'
-        for one in pictures
-    )
-    return _section("Pictures", "", f'<div class="pictures">{figures}</div>') if figures else ""
+    return _section("Loss by noise level", "", f'<div class="plots one">{plot}</div>')
 
 
 def _details(details: Mapping[str, str]) -> str:

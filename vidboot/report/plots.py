@@ -26,8 +26,6 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     colour: int
-    low: Sequence[float] | None = None
-    high: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,10 @@ def line_plot(series: Sequence[Series], x: Axis, y: Axis, *, mark: tuple[float, 
     """
     right = WIDTH - 16 - LETTER * min(LABEL_LETTERS, max((len(s.name) for s in series), default=0))
     x_scale = _fit(x, [v for s in series for v in s.x] + ([mark[0]] if mark else []), LEFT, right)
-    bands = [v for s in series for band in (s.low, s.high) if band is not None for v in band]
-    y_scale = _fit(y, [v for s in series for v in s.y] + bands, HEIGHT - BOTTOM, TOP)
+    y_scale = _fit(y, [v for s in series for v in s.y], HEIGHT - BOTTOM, TOP)
     parts = [_grid(x, y, x_scale, y_scale)]
     if mark:
         parts.append(_mark(mark, x_scale))
-    parts += [_band(s, x_scale, y_scale) for s in series]
     parts += [_line(s, x_scale, y_scale) for s in series]
     parts.append(_labels(series, x_scale, y_scale))
     label = escape(f"{y.label} against {x.label}: {', '.join(s.name for s in series)}", quote=True)
@@ -164,15 +160,6 @@ def _pieces(xs: Sequence[float], ys: Sequence[float], x_scale: _Scale, y_scale: 
 
 def _path(points: Sequence[Point]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-
-
-def _band(series: Series, x_scale: _Scale, y_scale: _Scale) -> str:
-    if series.low is None or series.high is None:
-        return ""
-    lower = _pieces(series.x, series.low, x_scale, y_scale)
-    upper = _pieces(series.x, series.high, x_scale, y_scale)
-    outlines = (_path([*low, *reversed(high)]) + "Z" for low, high in zip(lower, upper, strict=False))
-    return f'<path class="band c{series.colour}" d="{"".join(outlines)}"/>'
 
 
 def _line(series: Series, x_scale: _Scale, y_scale: _Scale) -> str:

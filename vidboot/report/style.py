@@ -57,7 +57,6 @@ figcaption b { color: var(--ink); font-size: 1rem; }
 video, .strip { display: block; width: 100%; height: auto; image-rendering: pixelated; border-radius: 4px;
   background: #000; }
 .strip { margin-top: 4px; }
-.pictures img { max-width: 100%; height: auto; image-rendering: pixelated; border-radius: 4px; }
 
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1.6rem; }
 .plots.one { max-width: 37rem; }
@@ -69,7 +68,7 @@ svg { display: block; width: 100%; height: auto; font: 12.5px system-ui, sans-se
 .line.c0 { stroke-width: 3; }
 .line.c2, .line.c5 { stroke-dasharray: 7 4; } .line.c3, .line.c6 { stroke-dasharray: 2 4; }
 .leader { fill: none; stroke: var(--c); opacity: 0.4; }
-.band { fill: var(--c); opacity: 0.13; } .dot { fill: var(--c); } .name { fill: var(--c); font-weight: 600; }
+.dot { fill: var(--c); } .name { fill: var(--c); font-weight: 600; }
 
 details { margin: 0.4rem 0; } summary { cursor: pointer; } details ul { margin: 0.3rem 0 0.8rem; color: var(--quiet); }
 .details { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: 0.25rem 1.4rem; margin: 0;
