@@ -30,7 +30,7 @@ from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 
 FOLDER = "detections"
-VERSION = 9
+VERSION = 10
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 
@@ -241,7 +241,11 @@ def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> Non
     if layers:
         arrays["layers"] = np.stack(layers)
     if detected.static is not None:
-        arrays |= {"gradient": detected.static.gradient, "colours": detected.static.colours}
+        arrays |= {
+            "gradient": detected.static.gradient,
+            "colours": detected.static.colours,
+            "looks": detected.static.looks,
+        }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     part = path.with_suffix(".part")
@@ -262,5 +266,5 @@ def read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
             Found(**{**event, "box": tuple(event["box"])}) if "box" in event else Found(**event, layer=next(layers))
             for event in header["events"]
         )
-        static = StaticSummary(arrays["gradient"], arrays["colours"]) if "gradient" in arrays else None
+        static = StaticSummary(*(arrays[k] for k in ("gradient", "colours", "looks"))) if "gradient" in arrays else None
     return Detected(found, static)

@@ -105,16 +105,20 @@ def _presence(
 def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[list[int]]:
     """Group clips that show one scene: indices.
 
-    Their colours agree all but wholly with those of any other in the group, or well, and their edges, too.
+    Their colours agree all but wholly with those of any other in the group, or well, and their edges, too; or one is
+    made of what the other shows.
     """
     colours = np.stack([clip.colours.ravel() for clip in clips]).astype(np.float32)
-    unit, ranks = _unit(colours), _unit(colours.argsort(1).argsort(1))
+    # By ranks: one bright mark in the dark makes no scene.
+    unit, ranks = _unit(colours), _unit(_ranks(colours))
+    looks = [_unit(_ranks(clip.looks.reshape(len(clip.looks), -1))) for clip in clips]
+    one_film = _parts(looks, thresholds.same_film_colours)
     groups: list[list[int]] = []
     for i, clip in enumerate(clips):
         near = np.abs(colours[:i] - colours[i]).mean(1) < thresholds.same_scene_levels
         near |= unit[:i] @ unit[i] > thresholds.same_scene_colours  # one may be brighter, or damaged
-        # Where the camera moves no edge stays. By ranks: one bright mark in the dark makes no scene.
-        same = ranks[:i] @ ranks[i] > thresholds.same_film_colours
+        # Where the camera moves no edge stays.
+        same = one_film[i, :i] | (ranks[:i] @ ranks[i] > thresholds.same_film_colours)
         own = [
             group
             for group in groups
@@ -122,6 +126,23 @@ def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> l
         ]
         groups = [group for group in groups if group not in own] + [sorted([i, *chain.from_iterable(own)])]
     return sorted(groups)
+
+
+def _parts(looks: Sequence[np.ndarray], least: float) -> np.ndarray:
+    """Say of every two videos whether half of the looks at one are like some at the other: bool [videos, videos].
+
+    Args:
+        looks: at each, of length 1, [n, values].
+        least: correlation of looks that are alike.
+    """
+    every, firsts = np.concatenate(looks), np.cumsum([0, *map(len, looks[:-1])])
+    nearest = (np.maximum.reduceat(own @ every.T, firsts, axis=1) for own in looks)
+    part = np.stack([(of > least).mean(0) >= 0.5 for of in nearest])
+    return part | part.T
+
+
+def _ranks(rows: np.ndarray) -> np.ndarray:
+    return rows.argsort(1, kind="stable").argsort(1, kind="stable")
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

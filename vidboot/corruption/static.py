@@ -27,6 +27,8 @@ class StaticSummary:
     """Median over time of the Sobel gradient (x, y) in units of `QUANTUM`, int8 [h, w, 2]."""
     colours: np.ndarray
     """Median over time of the picture, shrunk to uint8 [8, 8, 3]: whether two videos show one scene."""
+    looks: np.ndarray
+    """Pictures from all over the video, shrunk likewise, uint8 [n, 8, 8, 3]: whether one is a part of the other."""
 
     @property
     def levels(self) -> np.ndarray:
@@ -94,7 +96,7 @@ def summarise(sampled: Sampled) -> StaticSummary:
     """Return what a folder needs to know of one video."""
     small = [cv2.resize(f, (COLOUR_CELLS, COLOUR_CELLS), interpolation=cv2.INTER_AREA) for f in sampled.frames]
     gradient = np.clip(np.round(sampled.median / QUANTUM), -127, 127).astype(np.int8)
-    return StaticSummary(gradient, np.median(small, axis=0).astype(np.uint8))
+    return StaticSummary(gradient, np.median(small, axis=0).astype(np.uint8), np.stack(small[::2]))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

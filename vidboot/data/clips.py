@@ -134,11 +134,11 @@ class Pool:
         return mask if mask and mask.is_file() else None
 
     def _length(self, rng: np.random.Generator) -> int:
-        """Draw a length: mostly as much as a shot fills, and that shot by how much it is."""
+        """Draw a length: mostly as much as a shot fills, and that shot by its square: only long clips teach memory."""
         if not self.any_length:
             return self.longest
-        chance = np.array(self._fill) / sum(self._fill)
-        length = self._fill[rng.choice(len(chance), p=chance)]
+        chance = np.square(self._fill, dtype=float)
+        length = self._fill[rng.choice(len(chance), p=chance / chance.sum())]
         return length if rng.random() < FULL_LENGTH else int(rng.integers(1, length + 1))
 
     def _varied(self, clip: _Clip, rng: np.random.Generator) -> _Clip:
