@@ -286,6 +286,10 @@ def test_no_verb_is_led_to_write_into_the_folder_of_videos(root: Path, run: Path
     check_refused(vidboot("mask", videos, "--page", videos / "p.html", "--work", root / "work"), 2, "lies inside")
     page = videos / "p.html"
     check_refused(vidboot("evaluate", run, "--videos", videos, "--page", page, "--work", root / "work"), 2, "inside")
+    check_refused(vidboot("generate", run, "--frames", 2, "--out", videos / "new.mp4"), 2, "lies inside")
+    clip = next(videos.glob("clip*.mp4"))
+    restored = vidboot("restore", run, "--video", clip, "--out", videos / "new.mp4", "--work", root / "work")
+    check_refused(restored, 2, "lies inside")
     assert sorted((root / "videos").iterdir()) == before
 
 

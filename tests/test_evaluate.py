@@ -8,6 +8,7 @@ import pytest
 import torch
 from command import check_refused, vidboot
 
+from vidboot import pages
 from vidboot.build import Model
 from vidboot.composition import whole
 from vidboot.evaluate import _nearest, check_sizes, joins, real_shots
@@ -81,3 +82,15 @@ def test_an_evaluation_without_joins_has_no_seams_and_a_page_that_cannot_be_writ
     result = vidboot(*how, "--policy", "direct", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["seam_ratio"] == {}
+
+
+def test_a_verdict_takes_back_what_noise_or_known_videos_make_look_well() -> None:
+    alike = {"real": 1.0, "full": 1.1}
+    numbers = {
+        **{"lag": 48, "lag_correlation": {"real": 0.9, "full": 0.95}, "real_videos": 4, "trained_on": 0},
+        **dict.fromkeys(("motion_energy", "spread", "high_band_energy"), alike),
+    }
+    assert pages._verdict(numbers) == "48 frames on, full keeps 0.95 of what a frame shows; real video keeps 0.90."
+    said = pages._verdict({**numbers, "trained_on": 3, "motion_energy": {"real": 1.0, "full": 9.0}})
+    assert "its motion energy 9.0 should lie between 0.7 and 1.4" in said
+    assert "3 of the 4 real videos were trained on" in said

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -223,10 +223,13 @@ def test_a_restoration_broken_off_goes_on_where_it_was_to_the_same_pixels(run: P
     assert told[0][0] == 1  # nor is what is left of another mask
 
 
-def test_black_frames_stay_unless_a_person_says_that_they_hide_something(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["blank", "bar"])
+def test_black_frames_and_bars_stay_unless_a_person_says_that_they_hide_something(
+    run: Path, tmp_path: Path, kind: Literal["blank", "bar"]
+) -> None:
     _, mask = clip(tmp_path)
-    box = (0, 0, mask.width, mask.height)
-    found = Event(id="b", kind="blank", first_seconds=0, last_seconds=2 / FPS, box=box)
+    box = (0, 0, mask.width, mask.height if kind == "blank" else 2)
+    found = Event(id="b", kind=kind, first_seconds=0, last_seconds=2 / FPS, box=box)
     for blank, filled in ((found, 10), (found.model_copy(update={"status": "accepted"}), 13)):
         masks.save(tmp_path / "masks" / f"{mask.sha256}.json", replace(mask, events=(*mask.events, blank)))
         assert json.loads(call(run, tmp_path).stdout)["filled_frames"] == filled

@@ -138,7 +138,7 @@ def test_cuts_are_those_a_person_sees(whole: Audit, path: str, cuts: list[float]
 
 
 def test_damage_reaches_from_the_error_to_the_next_key_frame(whole: Audit) -> None:
-    assert whole.files["broken/mk_corrupt_block.mp4"].damaged == ((72, 116),)
+    assert whole.files["broken/mk_corrupt_block.mp4"].damaged == ((73, 116),)
     assert whole.files["broken/mk_corrupt_0p1pct.mp4"].damaged == ((0, 168),)
     assert whole.files["broken/mk_absurd_dims.mp4"].damaged == ()
 

@@ -44,6 +44,14 @@ def work_folder_of_file(video: Path, work: Path | None) -> Path:
     return own if work or own.is_dir() else work_folder(video.resolve().parent, None)
 
 
+def check_not_a_video_of(work: Path, out: Path) -> None:
+    """Raise ValueError where what is made would lie among the videos of a working folder, and train the next run."""
+    from vidboot import scan as audit
+
+    if videos := audit.owner(work):
+        audit.check_apart(videos, out)
+
+
 @app.command()
 def scan(
     videos: Videos,
@@ -165,7 +173,9 @@ def generate(
     with told(), on_stderr("generate") as progress:
         from vidboot import generate as verb
         from vidboot.build import check_policy
+        from vidboot.run import Run
 
+        check_not_a_video_of(Run(run).work, out)
         result = verb.generate(run, out, frames=frames, policy=check_policy(policy), seed=seed, progress=progress)
     show(result, as_json, lambda: f"wrote {frames} frames to {out}")
 
@@ -236,12 +246,16 @@ def restore(
     with told(), on_stderr("restore") as progress:
         from vidboot import restore as verb
         from vidboot.build import check_policy
+        from vidboot.run import Run
 
+        folder = work_folder_of_file(video, work)
+        for of in (Run(run).work, folder):
+            check_not_a_video_of(of, out)
         result = verb.restore(
             run,
             video,
             out,
-            masks_folder=masks or work_folder_of_file(video, work) / "masks",
+            masks_folder=masks or folder / "masks",
             lossless=lossless,
             seed=seed,
             steps=steps,

@@ -114,7 +114,7 @@ def evaluate(
     video = model.config.video
     frames = frames or video.frames
     check_sizes(model.config, frames, samples)
-    real = _real(model, videos, work, shots, frames, most=max(samples, REAL_VIDEOS))
+    real, trained_on = _real(model, videos, work, shots, frames, most=max(samples, REAL_VIDEOS))
     find_text = find_text or leak.text_finder()
     chosen = policies or [policy for policy in POLICIES if model.can(policy)]
     sampled: dict[str, Tensor] = {}
@@ -125,7 +125,7 @@ def evaluate(
     progress(len(chosen), len(chosen), "measuring")
     shown = {"real": real, **sampled}
     colours = {name: metrics.colour_features(x) for name, x in shown.items()}
-    numbers = _of_samples(model, shown, colours, find_text)
+    numbers = {**_of_samples(model, shown, colours, find_text), "trained_on": trained_on}
     # A low-res view says nothing of the detail: its loss would be that of not looking.
     telling: list[Policy] = [policy for policy in POLICIES if policy != "low-res-only" and model.can(policy)]
     errors = _errors(model, telling if loss_policies is None else loss_policies, real[:loss_videos], seed)
@@ -186,8 +186,10 @@ def _of_samples(
     }
 
 
-def _real(model: Model, videos: Path, work: Path, shots: Sequence[Shot], frames: int, *, most: int) -> Tensor:
-    """Read held-out videos of at least ``frames`` frames: [B, T, 3, H, W]."""
+def _real(
+    model: Model, videos: Path, work: Path, shots: Sequence[Shot], frames: int, *, most: int
+) -> tuple[Tensor, int]:
+    """Read held-out videos of at least ``frames`` frames, [B, T, 3, H, W], and count those that were trained on."""
     video = model.config.video
     built = cache.build(shots, videos, work, [cache.Spec(video.height, video.width, video.fps)])
     long_enough = [entry for entry in built.entries if entry.frames >= frames][:most]
@@ -197,12 +199,13 @@ def _real(model: Model, videos: Path, work: Path, shots: Sequence[Shot], frames:
             f"{videos} has {len(long_enough)} clean shots of {wanted}, evaluation needs 2 (vidboot scan says why)"
         )
     known = set(model.run.record["sharp"])
-    if seen := sum(Path(entry.path).name in known for entry in long_enough):
+    seen = sum(Path(entry.path).name in known for entry in long_enough)
+    if seen:
         logging.getLogger("vidboot").warning(
             "%d of the %d videos of %s that are measured on were trained on: what follows says nothing of new ones",
             *(seen, len(long_enough), videos),
         )
-    return torch.stack([_as_video(cache.open_clip(entry, 0, frames)[0]) for entry in long_enough])
+    return torch.stack([_as_video(cache.open_clip(entry, 0, frames)[0]) for entry in long_enough]), seen
 
 
 def _as_video(frames: np.ndarray) -> Tensor:
@@ -260,7 +263,7 @@ def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | No
 
 def _leak(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | None:
     """How much of the training clips' marks each policy paints; None where no mark was found, or the folder is gone."""
-    marks = leak.templates(Path(model.run.record["cache"]).parent, model.config)
+    marks = leak.templates(model.run.work, model.config)
     return {policy: metrics.leak_score(x, marks) for policy, x in shown.items()} if marks else None
 
 

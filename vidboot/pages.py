@@ -27,6 +27,8 @@ MEMORY_SLACK = 0.1
 RANGE = (0.7, 1.4)
 """Share of real motion, spread and detail within which memory counts."""
 
+HEALTH = ("motion_energy", "spread", "high_band_energy")
+"""What keeps memory honest: a grey still image would remember everything."""
 MEANINGS = {
     "motion_energy": ("motion energy", "mean squared difference of neighbouring frames, over that of real video"),
     "spread": ("spread across videos", "variance between videos of their mean frame, over that of real video"),
@@ -123,22 +125,30 @@ def _measures(numbers: Mapping[str, Any]) -> Iterator[report.Metric]:
 
 def write_page(path: Path, evaluation: Evaluation, run: Run) -> None:
     """Write the evaluation as one self-contained page."""
-    memory = evaluation.numbers["lag_correlation"]
-    best = "full" if "full" in memory else next(name for name in memory if name != "real")
-    verdict = (
-        f"{evaluation.numbers['lag']} frames on, {best} keeps {memory[best]:.2f} of what a frame shows; "
-        f"real video keeps {memory['real']:.2f}."
-    )
     write_report(
         path,
         report.Report(
             title=f"Evaluation of {run.path.name}",
-            verdict=verdict,
+            verdict=_verdict(evaluation.numbers),
             losses=run.metrics(),
             details={"frames": str(evaluation.frames), "samples": _counted(evaluation)},
             **page_sections(evaluation),
         ),
     )
+
+
+def _verdict(numbers: Mapping[str, Any]) -> str:
+    """Say how well a run remembers, and what takes that back."""
+    memory = numbers["lag_correlation"]
+    best = "full" if "full" in memory else next(name for name in memory if name != "real")
+    said = f"{numbers['lag']} frames on, {best} keeps {memory[best]:.2f} of what a frame shows; "
+    said += f"real video keeps {memory['real']:.2f}."
+    ratios = {MEANINGS[key][0]: metrics.over(numbers[key][best], numbers[key]["real"]) for key in HEALTH}
+    if wrong := [f"{name} {ratio:.1f}" for name, ratio in ratios.items() if not RANGE[0] <= ratio <= RANGE[1]]:
+        said += f" But over those of real video its {', '.join(wrong)} should lie between {RANGE[0]} and {RANGE[1]}."
+    if seen := numbers["trained_on"]:
+        said += f" {seen} of the {numbers['real_videos']} real videos were trained on: nothing here is of new ones."
+    return said
 
 
 def _counted(evaluation: Evaluation) -> str:

@@ -30,6 +30,8 @@ from vidboot.run import Run
 from vidboot.trust import default_dilation
 from vidboot.visibility import visible
 
+OWN = ("blank", "bar")
+"""Kinds of events that are the film's own."""
 CHUNK = 8
 """Frames of the clip held at once."""
 TICKS = 90_000
@@ -171,10 +173,11 @@ def sentence(result: dict[str, Any]) -> str:
 def _mask_of(clip: Survey, folder: Path) -> Mask:
     path = folder / f"{clip.sha256}.json"
     if not path.is_file():
-        raise ValueError(f"{folder} has no mask of {clip.path} ({path.name}): vidboot mask makes one")
+        told = f"{folder} has no mask of {clip.path} ({path.name})"
+        raise ValueError(f"{told}: vidboot mask makes one of what vidboot scan calls usable")
     mask = masks.load(path, sha256=clip.sha256)
-    # A black frame is the film's own, unless a person says that it hides something.
-    mask = replace(mask, events=tuple(e for e in mask.events if (e.kind, e.status) != ("blank", "auto")))
+    # A black frame is the film's own, and so are its bars, unless a person says that they hide something.
+    mask = replace(mask, events=tuple(e for e in mask.events if e.kind not in OWN or e.status != "auto"))
     if (mask.width, mask.height) != (clip.width, clip.height):
         raise ValueError(f"{path} is for {mask.width}x{mask.height}, the clip is {clip.width}x{clip.height}")
     return mask

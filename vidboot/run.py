@@ -60,6 +60,11 @@ class Run:
             raise ValueError(f"cannot write the run directory {path}: {error.strerror}") from error
         return cls(path)
 
+    @property
+    def work(self) -> Path:
+        """The working folder of the videos it was trained on."""
+        return Path(self.record["cache"]).parent
+
     def weights(self, stage: str) -> Path:
         return self.path / stage / "weights.safetensors"
 

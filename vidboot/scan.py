@@ -97,14 +97,12 @@ def _claim(work: Path, videos: Path) -> None:
     Raises:
         ValueError: it is that of other videos, which are still there.
     """
-    note, name = work / OWNER, os.fsencode(videos)
-    owner = note.read_bytes() if note.is_file() else b""
-    if owner == name:
+    other = owner(work)
+    if other == videos:
         return
-    if owner and os.path.exists(owner):
-        other = os.fsdecode(owner)
+    if other and other.exists():
         raise ValueError(f"{work} is the working folder of {other}: give {videos} one of its own with --work")
-    note.write_bytes(name)
+    (work / OWNER).write_bytes(os.fsencode(videos))
 
 
 def usable(
@@ -190,6 +188,13 @@ def check_apart(videos: Path, written: Path | None) -> None:
     """Raise ValueError where what is written would lie in the folder of videos."""
     if written and videos.is_dir() and written.resolve().is_relative_to(videos.resolve()):
         raise ValueError(f"{written} lies inside {videos}, where nothing may be written")
+
+
+def owner(work: Path) -> Path | None:
+    """Return the folder or file whose working folder it is, if it says so."""
+    note = work / OWNER
+    name = note.read_bytes() if note.is_file() else b""
+    return Path(os.fsdecode(name)) if name else None
 
 
 def _scan_all(root: Path, paths: Sequence[str], journal: Journal, worker_count: int) -> Iterator[Scanned]:

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from scenes import FPS, burn, letters, panning, shown, texture
 
-from vidboot.corruption import moving
+from vidboot.corruption.background import background_moves
 from vidboot.corruption.found import Found
 from vidboot.corruption.line import Template
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
+from vidboot.corruption.ticker import Travelled, with_tickers
 from vidboot.corruption.tophat import TextBoxes, tophat_boxes
 from vidboot.trust import SURE
 
@@ -178,7 +179,7 @@ def test_a_line_between_two_looks_is_found(frames: int, lines: list[tuple[int, i
 def test_a_picture_moves_along_with_a_line_only_if_it_goes_as_far(camera: int, along: bool) -> None:
     wide = cv2.cvtColor(texture(60, 300, 5), cv2.COLOR_RGB2GRAY)
     then, now = wide[:, 50:250], wide[:, 50 - camera : 250 - camera]
-    assert moving.background_moves((60.0, 24.0, 120.0, 36.0), now, then, -10, 0) == along
+    assert any(background_moves((60.0, 24.0, 120.0, 36.0), now, then, -10, 0)) == along
 
 
 def fading(film: np.ndarray, ink: np.ndarray, x: int, y: int, first: int, last: int, ramp: int) -> None:
@@ -281,3 +282,43 @@ def test_a_line_that_fades_away_keeps_its_strokes() -> None:
     for _ in range(20):
         template.learn(grey)
     assert np.abs(np.subtract(template.tight, tight)).max() <= 2
+
+
+def passing(first: float, last: float, x: float, *, width: float = 150, speed: float = -60, y: float = 80) -> Travelled:
+    """A line whose left end is at ``x`` when it is seen first, in a frame 200 wide."""
+    times = np.arange(first, last, 0.1)
+    lefts = x + speed * (times - first)
+    boxes = [(max(0.0, left), y, min(200.0, left + width), y + 12) for left in lefts]
+    found = [
+        Found(kind="subtitle", first_seconds=t, last_seconds=t + 0.1, box=box)
+        for t, box in zip(times.tolist(), boxes, strict=True)
+    ]
+    return Travelled(tuple(found), (speed, 0.0), width)
+
+
+def test_lines_that_follow_each_other_in_their_rows_are_one_ticker_hidden_from_its_first_letter_on() -> None:
+    ticker = passing(3.0, 5.0, 50), passing(5.0, 7.0, 90, width=100)
+    (one,) = with_tickers(ticker, 200, 30.0)
+    assert (one.first_seconds, one.last_seconds) == pytest.approx((0.5, 9.5))
+    assert one.box == (0, 80, 200, 92)
+
+
+@pytest.mark.parametrize(
+    "other", [passing(5.3, 7.0, 50), passing(4.0, 7.0, 60, y=100), passing(4.0, 7.0, 60, speed=-90), passing(3, 5, 50)]
+)
+def test_lines_apart_in_time_rows_or_speed_or_no_longer_than_the_frame_are_no_ticker(other: Travelled) -> None:
+    lines = passing(3.0, 5.0, 50), other
+    assert with_tickers(lines, 200, 30.0) == [box for line in lines for box in line.boxes]
+
+
+@pytest.mark.parametrize("plate", [False, True])
+def test_a_caption_that_slides_in_and_out_is_asked_about(plate: bool) -> None:
+    film = panning(60, H, W)
+    eased = [24, 14, 8, 4, 2, 1]
+    for t, aside in enumerate([*eased, *[0] * 28, *eased[::-1]], start=10):
+        if plate:
+            film[t, 104:130, 60 - aside : 180 - aside] = 60
+        burn(film, INK, 70 - aside, 110, t, t)
+    (one,) = [one for one in found(film) if one.last_seconds - one.first_seconds > 1]
+    assert one.score == 0.4
+    assert covers(one, (70, 110, 170, 124))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
@@ -280,3 +281,40 @@ def test_a_refused_file_is_tried_again_once_touched(videos: Path, work: Path, de
     os.utime(videos / "text.mp4", (1, 1))
     assert [file.reason for file in audit(videos, work)[0]] == [Reason.NOT_VIDEO]
     assert len(decoded) == 2
+
+
+def test_missing_time_is_no_video(videos: Path, work: Path) -> None:
+    times = [125 * t for t in range(16)]
+    write_film(videos / "a.mp4", moving_square(16, 32, 32), milliseconds=times[:8] + [t + 9000 for t in times[8:]])
+    _, shots = audit(videos, work)
+    assert [shot.seconds for shot in shots] == [1.0, 1.0]
+
+
+def test_what_is_lost_on_the_way_damages_the_frames_built_on_it(videos: Path, work: Path) -> None:
+    path = write_film(videos / "a.ts", moving_square(40, 96, 128))
+    content = path.read_bytes()
+    sent = [content[at : at + 188] for at in range(0, len(content), 188)]
+    # By the second and third byte: of the stream of pictures, and not the first of a frame.
+    inner = [i for i, packet in enumerate(sent) if packet[1:3] == b"\x01\x00"]
+    del sent[inner[len(inner) // 2]]
+    path.write_bytes(b"".join(sent))
+    file = only(videos, work)
+    assert file.status == "usable"
+    ((first, last),) = file.damaged
+    assert 8 <= first <= last < 32
+    assert (last + 1) % 8 == 0  # up to the next key frame
+
+
+def test_a_single_large_picture_beside_a_film_is_not_taken_for_it(videos: Path, work: Path) -> None:
+    with av.open(str(videos / "a.mp4"), "w") as container:
+        packets = []
+        for side, film in ((32, moving_square(16, 32, 32)), (64, moving_square(1, 64, 64))):
+            stream = container.add_stream("libx264", rate=8)
+            stream.width = stream.height = side
+            stream.pix_fmt = "yuv420p"
+            for frame in film:
+                packets += stream.encode(VideoFrame.from_ndarray(frame, format="rgb24"))
+            packets += stream.encode()
+        container.mux(packets)
+    file = only(videos, work)
+    assert (file.status, file.frames, file.width) == ("usable", 16, 32)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from vidboot.boxes import Box
+from vidboot.corruption.background import Moves
 from vidboot.corruption.fade import LONGEST, QUARTERS, Strength, fade_in, fade_out
 from vidboot.corruption.row import IntBox, Row, field
 from vidboot.corruption.static import correlation
@@ -110,7 +111,7 @@ class Line:
         self.missed = 0
         self.appeared: bool | None = None  # at once, out of a picture that went on; None: with a cut or the video
         self.vanished: bool | None = None
-        self.travels = False  # found beside its place just before or after: it moves
+        self.ways: list[Moves] = []  # what moved like it, where it lay beside its place just before or after
         self.ticks = Ticks()
         self.around: np.ndarray | None = None
         self.quiet_before = self.quiet_after = False  # the picture around it stays as it comes, as it goes

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from vidboot.boxes import Box, grow
+from vidboot.corruption.background import background_moves
 from vidboot.corruption.found import Found
 from vidboot.corruption.line import Template
 from vidboot.corruption.thresholds import MovingThresholds
+from vidboot.corruption.ticker import Travelled
 
-IntBox = tuple[int, int, int, int]
-IntPair = tuple[int, int]
-LEAST_SEEN = 32  # pixels
-TELLING = 2.0  # levels by which a block of the picture changes in its place, to say anything
-LEAST_AGREE = 0.2  # of all blocks of the picture: fewer may be lines that were not found yet
+SCORE = 0.8
 Past = Sequence[tuple[float, np.ndarray, bool]]  # seconds, grey, begins a shot
 
 
@@ -50,9 +47,8 @@ class MovingLine:
         at, x_then, y_then = max(earlier)
         then = next((grey for s, grey, _ in past if s == at), None)
         if then is not None and max(abs(x - x_then), abs(y - y_then)) >= 2:
-            self.background_moves_along.append(
-                background_moves(self.outline, now, then, x_then - x, y_then - y, text=text)
-            )
+            moves = background_moves(self.outline, now, then, x_then - x, y_then - y, text=text)
+            self.background_moves_along.append(any(moves))
 
     def follow(self, seconds: float, grey: np.ndarray, *, match: float) -> bool:
         """Look for the line in the next frame, near where its speed leads; False if it is not there."""
@@ -84,22 +80,23 @@ class MovingLine:
         off = [np.abs(np.polyval(line, seconds - seconds[0]) - a).max() for line, a in zip(lines, (x, y), strict=True)]
         return (float(lines[0][0]), float(lines[1][0])), float(max(off))
 
-    def events(self, size: tuple[int, int], thresholds: MovingThresholds, margin: float) -> list[Found]:
-        """Return boxes that each cover the line for a short time; none if it is more likely a thing of the scene."""
+    def travelled(self, size: tuple[int, int], thresholds: MovingThresholds, margin: float) -> Travelled | None:
+        """Return what is left of the line once it is gone; None if it is more likely a thing of the scene."""
         self.places.sort()
         first, last = self.places[0][0], self.places[-1][0]
         if last - first < thresholds.least_seconds or len(self.places) < 6:
-            return []
+            return None
         (vx, vy), off = self._fit()
         along, across = max(abs(vx), abs(vy)), min(abs(vx), abs(vy))
         steady = off <= thresholds.most_uneven_px and across <= 0.08 * along
         x0, y0, x1, y1 = self.template.tight
         if x1 - x0 < thresholds.least_length * (y1 - y0):
-            return []
+            return None
         votes = self.background_moves_along
         if not steady or not votes or np.mean(votes) > 0.5 or along * (last - first) < thresholds.least_travel_px:
-            return []
-        return [self._chunk(part, size, margin) for part in self._chunks(thresholds.chunk_seconds)]
+            return None
+        boxes = tuple(self._chunk(part, size, margin) for part in self._chunks(thresholds.chunk_seconds))
+        return Travelled(boxes, (vx, vy), x1 - x0)
 
     def _chunks(self, seconds: float) -> list[list[tuple[float, int, int]]]:
         chunks: list[list[tuple[float, int, int]]] = []
@@ -114,7 +111,7 @@ class MovingLine:
         xs, ys = [x for _, x, _ in part], [y for _, _, y in part]
         box = (float(x0 + min(xs)), float(y0 + min(ys)), float(x1 + max(xs)), float(y1 + max(ys)))
         grown = grow(box, 1 + margin * (y1 - y0), *size)
-        return Found(kind="subtitle", first_seconds=part[0][0], last_seconds=part[-1][0], box=grown, score=0.8)
+        return Found(kind="subtitle", first_seconds=part[0][0], last_seconds=part[-1][0], box=grown, score=SCORE)
 
 
 def begin_moving(template: Template, seconds: float, past: Past, thresholds: MovingThresholds) -> MovingLine | None:
@@ -127,78 +124,10 @@ def begin_moving(template: Template, seconds: float, past: Past, thresholds: Mov
     if best < thresholds.match or max(abs(dx), abs(dy)) < 2:
         return None
     line = MovingLine(template, seconds, (-dx / (seconds - then), -dy / (seconds - then)))
-    line.background_moves_along.append(background_moves(line.outline, past[-1][1], grey, dx, dy))
+    line.background_moves_along.append(any(background_moves(line.outline, past[-1][1], grey, dx, dy)))
     back = MovingLine(template, seconds, line.velocity)
     for s, frame, _ in reversed(past):
         if s < seconds and not back.follow(s, frame, match=thresholds.match) and back.missed > 2:
             break
     line.places = back.places[::-1]
     return line
-
-
-def background_moves(
-    outline: Box, now: np.ndarray, then: np.ndarray, dx: int, dy: int, *, text: Sequence[Box] = ()
-) -> bool:
-    """Whether the picture moved like the line, rather than not at all, half as far or farther: that above and below the
-    line, or most of all of it that says anything.
-
-    Args:
-        outline: where the line is now.
-        now, then: two frames.
-        dx, dy: how much farther right and down the line lay then.
-        text: where other lines are now; what lies there says nothing of the picture.
-    """
-    lines = [_whole_pixels(box) for box in (outline, *text)]
-
-    def changed(share: float) -> np.ndarray:
-        return _changed(now, then, (round(share * dx), round(share * dy)), lines, (dx, dy))
-
-    along, *otherwise = (changed(share) for share in (1.0, 0.0, 0.5, 1.5))
-    if _beside(along, outline) < min(_beside(change, outline) for change in otherwise):
-        return True
-    blocks, still = _in_blocks(along), _in_blocks(otherwise[0])
-    telling = still > TELLING
-    agree = telling & (blocks < 0.5 * still)
-    return bool(agree.sum() > max(0.5 * telling.sum(), LEAST_AGREE * telling.size))
-
-
-def _whole_pixels(box: Box) -> IntBox:
-    x0, y0, x1, y1 = box
-    return int(x0) - 2, int(y0) - 2, int(x1) + 3, int(y1) + 3
-
-
-def _changed(now: np.ndarray, then: np.ndarray, by: IntPair, lines: Sequence[IntBox], way: IntPair) -> np.ndarray:
-    """How much each pixel changed, levels, if the picture lay ``by`` farther then; NaN where it was not in it, or
-    where lines are that went their ``way``."""
-    (dx, dy), (height, width) = by, now.shape
-    changed = np.full(now.shape, np.nan, np.float32)
-    top, bottom, left, right = max(0, -dy), min(height, height - dy), max(0, -dx), min(width, width - dx)
-    here, there = now[top:bottom, left:right], then[top + dy : bottom + dy, left + dx : right + dx]
-    changed[top:bottom, left:right] = cv2.absdiff(here, there)
-    for x, y in ((0, 0), (-dx, -dy), (way[0] - dx, way[1] - dy)):  # now, then if they stand, then on their way
-        for x0, y0, x1, y1 in lines:
-            changed[max(0, y0 + y) : max(0, y1 + y), max(0, x0 + x) : max(0, x1 + x)] = np.nan
-    return changed
-
-
-def _beside(changed: np.ndarray, outline: Box) -> float:
-    """The mean above and below a line; 0 if there is nothing to tell by."""
-    x0, y0, x1, y1 = (round(v) for v in outline)
-    by = max(6, y1 - y0)
-    means = []
-    for top in (y0 - 2 - by, y1 + 2):
-        part = changed[max(0, top) : max(0, top + by), max(0, x0) : max(0, x1)]
-        if np.isfinite(part).sum() >= LEAST_SEEN:
-            means.append(np.nanmean(part))
-    return float(np.mean(means)) if means else 0.0
-
-
-def _in_blocks(changed: np.ndarray) -> np.ndarray:
-    """The mean of each of 8x8 blocks, 0 where there is nothing to tell by."""
-    rows, columns = (np.linspace(0, size, 8, endpoint=False).astype(int) for size in changed.shape)
-    seen = np.isfinite(changed)
-    count, total = (
-        np.add.reduceat(np.add.reduceat(x, rows, 0), columns, 1)
-        for x in (seen.astype(np.float32), np.where(seen, changed, 0))
-    )
-    return total / np.maximum(count, 1)

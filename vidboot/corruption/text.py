@@ -15,17 +15,21 @@ import numpy as np
 
 from vidboot.boxes import Box, grow, intersection, iou
 from vidboot.boxes import area as area_of
+from vidboot.corruption.background import Moves, background_moves
 from vidboot.corruption.fade import Strength, fade_in
 from vidboot.corruption.found import Found, Frames, Picture
 from vidboot.corruption.line import IntBox, Line, Template
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.row import Row, field
 from vidboot.corruption.thresholds import TextThresholds
+from vidboot.corruption.ticker import Travelled, with_tickers
 from vidboot.corruption.tophat import TextDetector
 from vidboot.trust import SURE
 
 MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
+SLIDE = 8  # pixels that a line may move from frame to frame as it comes or goes
+SLIDES = 0.4  # score of one that does, with what is beside it
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
@@ -62,7 +66,7 @@ class _Tracker:
         self.live: list[Line] = []
         self.ended: list[_Ended] = []
         self.moving: list[MovingLine] = []
-        self.arrived: list[Found] = []
+        self.arrived: list[Travelled] = []
         self.next_look = self.next_sample = -np.inf
         self.looks = 0
         self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
@@ -105,7 +109,7 @@ class _Tracker:
             return
         if line.missed == 0:
             line.vanished = None if cut else match < self.thresholds.abrupt_drop
-            line.travels |= not cut and self._beside(line, grey)
+            line.ways += [] if cut or len(self.past) < 2 else _ways(line, grey, self.past[-2][1])
             line.quiet_after = not cut and self._quiet(line, grey)
         line.missed += 1
         if line.missed > MISSES:
@@ -113,10 +117,6 @@ class _Tracker:
             self._end(line)
             if line.seconds >= self.thresholds.shortest_seconds:
                 self.next_look = seconds  # the next line of a dialogue comes as this one goes
-
-    def _beside(self, line: Line, grey: np.ndarray) -> bool:
-        match, x, y = line.template.shifted(grey, 8)
-        return match > 0.7 and (x, y) != (0, 0)
 
     def _sample(self, grey: np.ndarray) -> None:
         """See how the picture around each line moves, and learn how the lines look."""
@@ -187,23 +187,25 @@ class _Tracker:
 
     def _look_back(self, line: Line) -> None:
         """Find the line's first frame, as far back from where it was seen first as frames show it."""
-        first, appeared, travels, cuts, missed = line.begun, None, False, 0, 0
+        first, appeared, cuts, missed = line.begun, None, 0, 0
+        ways: list[Moves] = []
         before: list[Strength] = []
         began_with_cut = False
-        earliest = None
+        earliest, later = None, self.past[-1][1]
         for seconds, grey, cut in reversed(self.past):
             if seconds >= line.begun:
-                began_with_cut = cut
+                began_with_cut, later = cut, grey
                 continue
             match, strength = line.template.look(grey)
             if match >= self.thresholds.match:
                 cuts += began_with_cut and missed == 0
                 first, earliest, began_with_cut, missed = seconds, grey, cut, 0
+                later = grey
                 before.append((seconds, strength))
                 continue
             if missed == 0:
                 appeared = None if began_with_cut else match < self.thresholds.abrupt_drop
-                travels |= not began_with_cut and self._beside(line, grey)
+                ways += [] if began_with_cut else _ways(line, grey, later)
             missed += 1
             if missed > MISSES:
                 break
@@ -212,7 +214,7 @@ class _Tracker:
         if first > line.first and fade_in(before[::-1] + line.after) is None:
             return  # what was seen of it before its template was learned holds, unless that was too faint to be it
         line.first, line.appeared, line.before, line.cuts_before = first, appeared, before, cuts
-        line.travels |= travels
+        line.ways += ways
         line.quiet_before = earliest is not None and self._quiet(line, earliest)
 
     def _quiet(self, line: Line, grey: np.ndarray) -> bool:
@@ -237,7 +239,8 @@ class _Tracker:
         self.ended.append(_Ended(event, line.outline, line.tight))
 
     def _arrive(self, way: MovingLine) -> None:
-        self.arrived += way.events(self.size, self.thresholds.moving, self.thresholds.margin)
+        travelled = way.travelled(self.size, self.thresholds.moving, self.thresholds.margin)
+        self.arrived += [] if travelled is None else [travelled]
 
     def finish(self) -> list[Found]:
         if self.unseen is not None:
@@ -249,7 +252,14 @@ class _Tracker:
         lines = sorted(self.ended, key=lambda line: (line.event.first_seconds, line.outline))
         sure = [line.tight for line in lines if line.event.score >= SURE]
         events = [replace(line.event, score=_among(line, sure)) for line in lines]
-        return [event for k, event in enumerate(events) if not _inside_another(k, events)] + self.arrived
+        arrived = with_tickers(self.arrived, self.size[0], self.past[-1][0] if self.past else 0.0)
+        return [event for k, event in enumerate(events) if not _inside_another(k, events)] + arrived
+
+
+def _ways(line: Line, grey: np.ndarray, shown: np.ndarray) -> list[Moves]:
+    """What moved like a line, if it lies beside its place in a frame next to one that shows it there."""
+    match, x, y = line.template.shifted(grey, SLIDE)
+    return [background_moves(line.outline, shown, grey, x, y)] if match > 0.7 and (x, y) != (0, 0) else []
 
 
 def _whole(box: Box, width: int, height: int) -> IntBox:
@@ -262,8 +272,16 @@ def _score(line: Line, thresholds: TextThresholds) -> float | None:
     """How surely the line lies over the picture; None for text of the scene."""
     if line.cuts_before + line.cuts_survived:
         return 0.95
-    if line.seconds < thresholds.shortest_seconds or line.travels:
+    if line.seconds < thresholds.shortest_seconds or any(way.most for way in line.ways):
         return None
+    score = _score_of_standing(line)
+    if not line.ways:
+        return score
+    # A caption that slides in, or a thing of the scene that was at rest.
+    return SLIDES if score >= 0.85 and line.seconds >= thresholds.slid_seconds else None
+
+
+def _score_of_standing(line: Line) -> float:
     if line.samples >= 3 and line.moving_samples >= 0.5 * (line.samples - 1):
         return 0.9
     # At once, or bit by bit, but all of it alike, while the picture stayed.

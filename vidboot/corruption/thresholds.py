@@ -149,6 +149,8 @@ class TextThresholds(_Frozen):
     """Letters so many heights of the line farther along belong to it, too."""
     shortest_seconds: float = 0.3
     """Shorter lines are scene text that moves, unless they come and go at once."""
+    slid_seconds: float = 1.0
+    """A line that slides in or out and stands for so long over a picture that goes on is asked about."""
     moving_levels: float = 4.0
     """The picture around a line moves if it changes by this much between two samples, levels."""
     abrupt_drop: float = 0.45

@@ -65,6 +65,7 @@ class Video:
             raise
         # One thread: damage is then reported with the packet that has it, and counts do not depend on the machine.
         self.stream.codec_context.thread_count = 1
+        self.stream.codec_context.copy_opaque = True
         self.broken_packets = 0
         self._geometries: dict[tuple[int, int, int], Geometry] = {}
 
@@ -107,22 +108,25 @@ class Video:
         index = 0
         tick_seconds = float(self.stream.time_base or 0)
         damage = _Damage()
-        for packet in self._packets(damage):
+        for number, packet in enumerate(self._packets()):
+            packet.opaque = number
+            if packet.is_corrupt:  # the container says that bytes are missing; the decoder may paint over it
+                damage.begin(number)
             try:
                 pictures = packet.decode()
             except MemoryError:
                 raise
             except av.error.FFmpegError:
                 self.broken_packets += 1
-                damage.begin(packet.dts)
+                damage.begin(number)
                 continue
             for picture in pictures:
-                damaged = damage.reaches(picture)
+                damaged = damage.reaches(picture, number)
                 seconds = None if picture.pts is None else picture.pts * tick_seconds
                 yield Decoded(index, picture, seconds, damaged)
                 index += 1
 
-    def _packets(self, damage: "_Damage") -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[av.Packet]:
         packets = self.container.demux(self.stream)
         while True:
             try:
@@ -133,36 +137,39 @@ class Video:
                 raise
             except av.error.FFmpegError:
                 self.broken_packets += 1
-                damage.begin(None)
                 return
             yield packet
 
 
 class _Damage:
-    """Whether frames are damaged: from an error to the first sound key frame that was sent after it."""
+    """Whether frames are damaged: from a broken packet's to the first sound key frame of a later one.
+
+    Frames wait in the decoder for reordering, so each is asked for the packet it came in.
+    """
 
     def __init__(self) -> None:
         self.running = False
-        self.since_dts: int | None = None
+        self.first = self.last = 0  # broken packets
 
-    def begin(self, dts: int | None) -> None:
+    def begin(self, packet: int) -> None:
+        self.first = min(self.first, packet) if self.running else packet
+        self.last = packet
         self.running = True
-        self.since_dts = dts
 
-    def reaches(self, picture: VideoFrame) -> bool:
+    def reaches(self, picture: VideoFrame, sent: int) -> bool:
+        """Say whether a picture is damaged, given the number of the packet that was sent last."""
+        packet = picture.opaque if isinstance(picture.opaque, int) else sent
         if picture.is_corrupt:
-            self.begin(picture.dts)
-        elif self.running and picture.key_frame and self._is_later(picture.dts):
+            self.begin(packet)
+        elif self.running and picture.key_frame and packet > self.last:
             self.running = False
-        return self.running
-
-    def _is_later(self, dts: int | None) -> bool:
-        # Frames wait in the decoder for reordering: a key frame that comes out may have gone in before the error.
-        return dts is None or self.since_dts is None or dts > self.since_dts
+        return self.running and packet >= self.first
 
 
 def choose_stream(streams: list[VideoStream]) -> VideoStream:
     """Return the stream with the largest picture, the first of equals; attached pictures (covers) do not count.
+
+    A stream of a single frame, such as a phone stores beside a moving photo, is taken if there is no other.
 
     Raises:
         LookupError: none is left.
@@ -170,7 +177,7 @@ def choose_stream(streams: list[VideoStream]) -> VideoStream:
     moving = [s for s in streams if not s.disposition & s.disposition.attached_pic and s.codec_context is not None]
     if not moving:
         raise LookupError("no video stream")
-    return max(moving, key=lambda s: s.codec_context.width * s.codec_context.height)
+    return max(moving, key=lambda s: (s.frames != 1, s.codec_context.width * s.codec_context.height))
 
 
 class Resizer:

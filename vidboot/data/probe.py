@@ -219,11 +219,11 @@ def _describe(record: FileRecord, frames: _Frames, average_fps: float | None) ->
     )
     if record.frames == 1:
         return Scanned(replace(record, reason=Reason.STILL_IMAGE, message="a single picture"))
-    spans = shots.split(record.frames, starts, blank)
-    return Scanned(
-        replace(record, status="usable"),
-        tuple(_shot(record, number, span, pts_seconds, frames.geometries) for number, span in enumerate(spans)),
-    )
+    spans = enumerate(shots.split(record.frames, starts, blank))
+    lasting = times.frame_seconds(pts_seconds)
+    lasting[shots.find_gaps(pts_seconds) - 1] = np.median(lasting)  # what is missing is no video
+    own = (_shot(record, number, span, pts_seconds, lasting, frames.geometries) for number, span in spans)
+    return Scanned(replace(record, status="usable"), tuple(own))
 
 
 def _starts(thumbnails: np.ndarray, pts_seconds: np.ndarray, damaged: np.ndarray, resized: Iterable[int]) -> list[int]:
@@ -234,7 +234,12 @@ def _starts(thumbnails: np.ndarray, pts_seconds: np.ndarray, damaged: np.ndarray
 
 
 def _shot(
-    record: FileRecord, number: int, span: Span, pts_seconds: np.ndarray, geometries: dict[int, Geometry]
+    record: FileRecord,
+    number: int,
+    span: Span,
+    pts_seconds: np.ndarray,
+    lasting: np.ndarray,
+    geometries: dict[int, Geometry],
 ) -> Shot:
     first, last = span
     geometry = geometries[max(start for start in geometries if start <= first)]
@@ -249,7 +254,7 @@ def _shot(
         height=geometry.size[1],
         stretch=round(geometry.stretch, 6),
         fps=round(times.frame_rate(own), 6),
-        seconds=round(float(times.frame_seconds(pts_seconds)[first : last + 1].sum()), 6),
+        seconds=round(float(lasting[first : last + 1].sum()), 6),
         pts_seconds=tuple(own.tolist()),
         damaged=tuple((max(a, first), min(b, last)) for a, b in record.damaged if a <= last and b >= first),
     )

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,10 @@ Progress = Callable[[int, int, str], None]
 """Called with (done, total, name of what was done last)."""
 
 SECONDS_BETWEEN_LINES = 5.0
+STEERS = ("Cc", "Zl", "Zp")
+"""Unicode categories of what moves the cursor: control characters, line and paragraph separators."""
+TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Characters that turn the direction of what follows."""
 
 
 def silent(done: int, total: int, name: str) -> None:
@@ -56,5 +61,6 @@ def _lines(verb: str) -> Progress:
 
 
 def printable(name: str) -> str:
-    """Return a file name that any terminal can show: undecodable bytes become a question mark."""
-    return name.encode("utf-8", "replace").decode("utf-8")
+    """Return a file name that any terminal can show: what is no letter, or would steer it, becomes a question mark."""
+    decoded = name.encode("utf-8", "replace").decode("utf-8")
+    return "".join("?" if unicodedata.category(c) in STEERS or c in TURNS else c for c in decoded)
