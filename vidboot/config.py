@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,9 @@ from vidboot.fit import StageConfig
 from vidboot.nets.factorized import NetConfig
 from vidboot.noise import Schedule
 
-PRESETS = Path(__file__).parent.parent / "configs"
+_BESIDE = Path(__file__).parent.parent / "configs"
+PRESETS = _BESIDE if _BESIDE.is_dir() else Path(sys.prefix) / "share" / "vidboot" / "configs"
+"""Folder of the presets: that of the checkout, or, installed without one, where the wheel puts it."""
 
 
 class _Part(BaseModel):
