@@ -322,3 +322,14 @@ def test_a_caption_that_slides_in_and_out_is_asked_about(plate: bool) -> None:
     (one,) = [one for one in found(film) if one.last_seconds - one.first_seconds > 1]
     assert one.score == 0.4
     assert covers(one, (70, 110, 170, 124))
+
+
+@pytest.mark.parametrize("since", [0, 8])
+def test_a_line_is_covered_with_the_plate_that_comes_with_it_and_not_with_a_wall_that_was_there(since: int) -> None:
+    film = panning(60, H, W)
+    film[since : 50 if since else 60, 104:130, 60:210] = 60
+    burn(film, INK, 70, 110, 8, 49)
+    (one,) = found(film)
+    assert one.box is not None
+    expected = (60, 104, 210, 130) if since else (70, 110, 170, 124)
+    np.testing.assert_allclose(one.box, expected, atol=5)

@@ -10,6 +10,7 @@ import numpy as np
 from vidboot.boxes import Box
 from vidboot.corruption.background import Moves
 from vidboot.corruption.fade import LONGEST, QUARTERS, Strength, fade_in, fade_out
+from vidboot.corruption.plate import Plate
 from vidboot.corruption.row import IntBox, Row, field
 from vidboot.corruption.static import correlation
 from vidboot.corruption.ticks import Ticks
@@ -97,10 +98,11 @@ def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
 class Line:
     """A line from its first frame to its last, and the evidence collected on the way."""
 
-    def __init__(self, box: Box, template: Template, row: Row, seconds: float) -> None:
+    def __init__(self, box: Box, template: Template, row: Row, plate: Plate, seconds: float) -> None:
         self.boxes: list[Box] = [box]
         self.template = template
         self.row = row
+        self.plate = plate
         self.begun = self.first = self.last = seconds  # begun: where a detector saw it first
         self.before: list[Strength] = []  # begun, last to first
         self.after: list[Strength] = []  # begun, the first of them

@@ -20,6 +20,7 @@ from vidboot.corruption.fade import Strength, fade_in
 from vidboot.corruption.found import Found, Frames, Picture
 from vidboot.corruption.line import IntBox, Line, Template
 from vidboot.corruption.moving import MovingLine, begin_moving
+from vidboot.corruption.plate import Plate
 from vidboot.corruption.row import Row, field
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticker import Travelled, with_tickers
@@ -107,6 +108,8 @@ class _Tracker:
             line.cuts_survived += cut
             line.row.learn(grey)
             return
+        if line.missed == 0 and not cut:
+            line.plate.without(grey)
         if line.missed == 0:
             line.vanished = None if cut else match < self.thresholds.abrupt_drop
             line.ways += [] if cut or len(self.past) < 2 else _ways(line, grey, self.past[-2][1])
@@ -128,6 +131,7 @@ class _Tracker:
             line.around = line.surroundings(grey)
             if line.missed == 0:
                 line.template.learn(grey)
+                line.plate.learn(grey)
                 if line.samples == 3:
                     self._look_back(line)
         text = [line.outline for line in (*self.live, *self.moving)]
@@ -176,7 +180,7 @@ class _Tracker:
         if way is not None:
             self.moving.append(way)
             return
-        line = Line(box, template, Row(template.box, grey), seconds)
+        line = Line(box, template, Row(template.box, grey), Plate(template.box, grey), seconds)
         line.around = line.surroundings(grey)
         self._look_back(line)
         self.live.append(line)
@@ -205,6 +209,8 @@ class _Tracker:
                 continue
             if missed == 0:
                 appeared = None if began_with_cut else match < self.thresholds.abrupt_drop
+                if not began_with_cut:
+                    line.plate.without(grey)
                 ways += [] if began_with_cut else _ways(line, grey, later)
             missed += 1
             if missed > MISSES:
@@ -227,7 +233,7 @@ class _Tracker:
         if score is None:
             return
         tight = line.row.completed(line.tight, gap=self.thresholds.gap)
-        box = grow(tight, 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
+        box = grow(line.plate.around(tight), 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
         first, last = line.fades_in, line.fades_out
         event = Found(
             kind="subtitle",
