@@ -246,14 +246,3 @@ def test_a_surer_mark_stays_beside_a_doubtful_one_of_the_folder_and_a_surer_one_
         detected = mask_video.Detected(found=by_itself, static=None)
         found = mask_verb._all_found(file, seconds, detected, across, ("mark",))
         assert sorted(one.score for one in found) == scores
-
-
-def test_nobody_is_asked_about_what_a_sure_bar_hides_anyway() -> None:
-    file = FileRecord(path="a", status="usable", frames=10, width=160, height=90, fps=10.0, sha256="a" * 64)
-    bar = Found(kind="bar", first_seconds=0, last_seconds=9, box=(0, 0, 160, 12), score=0.9)
-    doubtful = Found(kind="subtitle", first_seconds=1, last_seconds=2, box=(40, 2, 90, 10), score=0.3)
-    below, sure = replace(doubtful, box=(40, 9, 90, 17)), replace(doubtful, score=0.9)
-    later = replace(doubtful, first_seconds=8, last_seconds=10)
-    detected = mask_video.Detected(found=(bar, doubtful, below, sure, later), static=None)
-    found = mask_verb._all_found(file, np.arange(10.0), detected, (), ("bar", "subtitle"))
-    assert found == [bar, below, sure, later]

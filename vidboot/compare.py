@@ -40,7 +40,7 @@ from vidboot.policies import (
     without,
 )
 from vidboot.report import write_report
-from vidboot.run import Run, write_text
+from vidboot.run import Run, begun, make, write_text
 from vidboot.training_data import Folder
 from vidboot.twins import versions
 
@@ -93,13 +93,10 @@ def compare(
         training.check_out(out / policy.name)
     with part("scan") as progress:
         files, shots = scan.usable(videos, work, progress=progress)
-    whole = Folder(videos, work, files, shots)
+    anew = not any(begun(out / policy.name) for policy in (KEEP, *RIVALS))
+    whole = Folder(videos, work, files, shots).with_masks_in(make(out) / training.MASKS, anew=anew)
     with part("cache") as progress:
         folder, held_out, twins = set_aside(whole, config, held_out=sizes.held_out, progress=progress)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot write the comparison's folder {out}: {error.strerror}") from error
 
     def train(policy: Policy, config: Config) -> Run:
         def named(row: dict[str, object]) -> None:

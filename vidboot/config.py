@@ -16,7 +16,7 @@ from vidboot.nets.factorized import NetConfig
 from vidboot.noise import Schedule
 
 _BESIDE = Path(__file__).parent.parent / "configs"
-PRESETS = _BESIDE if _BESIDE.is_dir() else Path(sys.prefix) / "share" / "vidboot" / "configs"
+PRESETS = _BESIDE if (_BESIDE / "tiny.toml").is_file() else Path(sys.prefix) / "share" / "vidboot" / "configs"
 """Folder of the presets: that of the checkout, or, installed without one, where the wheel puts it."""
 
 

@@ -17,7 +17,6 @@ from typing import Any, get_args
 import numpy as np
 
 from vidboot import mask_video, masks
-from vidboot.boxes import area, intersection
 from vidboot.corruption.folder import folder_marks, sureness
 from vidboot.corruption.found import Found
 from vidboot.corruption.kin import moved
@@ -34,12 +33,10 @@ from vidboot.decisions import FOUND
 from vidboot.errors import WorkFailed
 from vidboot.mask_merge import merged
 from vidboot.mask_video import Detected, Job
-from vidboot.trust import SURE
 
 KINDS = tuple(kind for kind in get_args(masks.Kind) if kind != "other")
 LEAST_LIMIT_SECONDS = 300.0
 LIMIT_PER_VIDEO_SECOND = 60.0  # at 720p
-MOSTLY = 0.95
 
 
 @dataclass(frozen=True)
@@ -230,8 +227,6 @@ def _all_found(
         ]
         first, last = float(seconds[0]), float(seconds[-1])
         found.append(Found(kind="mark", first_seconds=first, last_seconds=last, layer=pixels, score=score))
-    bars = [one for one in found if one.kind == "bar" and one.score >= SURE]
-    found = [one for one in found if one.score >= SURE or not any(_within(one, bar) for bar in bars)]
     frame = (0.0, 0.0, float(file.width), float(file.height))
     for kind, spans in (("blank", file.blank), ("damaged", file.damaged)):
         if kind in kinds:
@@ -239,14 +234,6 @@ def _all_found(
                 on, off = float(seconds[first]), float(seconds[last])
                 found.append(Found(kind=kind, first_seconds=on, last_seconds=off, box=frame))  # type: ignore[arg-type]
     return found
-
-
-def _within(one: Found, bar: Found) -> bool:
-    """Whether a bar hides all of an event: then nobody needs to be asked about it."""
-    if one.box is None or bar.box is None:
-        return False
-    in_time = bar.first_seconds <= one.first_seconds and one.last_seconds <= bar.last_seconds
-    return in_time and intersection(one.box, bar.box) >= MOSTLY * area(one.box)
 
 
 def _summary(

@@ -144,10 +144,10 @@ def _verdict(numbers: Mapping[str, Any]) -> str:
     said = f"{numbers['lag']} frames on, {best} keeps {memory[best]:.2f} of what a frame shows; "
     said += f"real video keeps {memory['real']:.2f}."
     ratios = {MEANINGS[key][0]: metrics.over(numbers[key][best], numbers[key]["real"]) for key in HEALTH}
-    if wrong := [f"{name} {ratio:.1f}" for name, ratio in ratios.items() if not RANGE[0] <= ratio <= RANGE[1]]:
+    if wrong := [f"{name} {ratio:.3g}" for name, ratio in ratios.items() if ratio < RANGE[0] or ratio > RANGE[1]]:
         said += f" But over those of real video its {', '.join(wrong)} should lie between {RANGE[0]} and {RANGE[1]}."
     if seen := numbers["trained_on"]:
-        said += f" {seen} of the {numbers['real_videos']} real videos were trained on: nothing here is of new ones."
+        said += f" {seen} of the {numbers['real_videos']} real videos were trained on: of these it says nothing."
     return said
 
 

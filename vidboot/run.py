@@ -16,11 +16,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from vidboot.errors import DISK_FULL
 
 SCHEMA = 2
 
@@ -52,12 +55,9 @@ class Run:
         Raises:
             ValueError: the path exists and is neither empty nor a run, or cannot be written.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            check_empty(path)
-            write_text(path / "run.json", json.dumps({"schema": SCHEMA, **record}, indent=1))
-        except OSError as error:
-            raise ValueError(f"cannot write the run directory {path}: {error.strerror}") from error
+        make(path)
+        check_empty(path)
+        write_text(path / "run.json", json.dumps({"schema": SCHEMA, **record}, indent=1))
         return cls(path)
 
     @property
@@ -96,6 +96,27 @@ class Run:
         with self._metrics_lock:
             rows = [row for row in self.metrics() if row["stage"] != stage or row["step"] <= after_step]
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def begun(path: Path) -> bool:
+    """Whether a run was begun in a directory."""
+    return (path / "run.json").is_file()
+
+
+def make(path: Path) -> Path:
+    """Make a run's directory, if it is not there.
+
+    Raises:
+        ValueError: it cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        NamedTemporaryFile(dir=path, prefix=".").close()
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise ValueError(f"cannot write the run directory {path}: {error.strerror}") from error
+    return path
 
 
 def check_empty(path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from vidboot.fit import Report
 from vidboot.leak import templates
 from vidboot.memory import give_back, keep
 from vidboot.nets.residual import Residual, gate_sums, smooth_gate
-from vidboot.run import Run, check_empty, save_tensors
+from vidboot.run import Run, begun, check_empty, make, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
 
@@ -32,6 +31,10 @@ LEAST_LONG_SHOTS = 2
 """A coarser level needs this many shots that fill half of its window."""
 CROSS_FIT_DRAWS = 2
 """Noise draws per full video and noise level when the residual is cross-fitted."""
+
+
+MASKS = ".masks"
+"""Folder of a run: the masks it began with."""
 
 
 def train(
@@ -52,17 +55,14 @@ def train(
         NonFiniteLoss: a loss, or its gradient, was NaN or infinite.
     """
     check_out(out)
-    own_masks = out / "masks"
-    if own_masks.is_dir():
-        folder = replace(folder, begun_with=own_masks)
-    data = TrainingData.of(folder, config, progress)
-    run = _open(out, config, data)
-    keep()
-    with alone(run.path, f"trains {run.path}"):
-        data = data.with_masks_in(own_masks)
-        if data.masks and data.mask_texts() != data.mask_texts(folder.work / "masks"):
+    with alone(make(out), f"trains {out}"):
+        folder = folder.with_masks_in(out / MASKS, anew=not begun(out))
+        if folder.masks_changed:
             told = "the masks of %s have changed since %s was begun; it goes on with those it has"
             logging.getLogger("vidboot").warning(told, folder.videos, out)
+        data = TrainingData.of(folder, config, progress)
+        run = _open(out, config, data)
+        keep()
         training = Training(run, config, data, report, templates(data.work, config))
         side_by_side(training, train_low_res, train_clips, train_direct)
         if data.full and run.done("clip") and run.done(low_res_stage(0)):
@@ -100,7 +100,7 @@ def side_by_side(training: Training, *lines: Callable[[Training], None]) -> None
 
 def check_out(out: Path) -> None:
     """Raise ValueError unless ``out`` is a run, or can become one."""
-    if (out / "run.json").is_file():
+    if begun(out):
         Run(out)
     elif out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file, not a run directory")
@@ -190,11 +190,11 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
         ValueError: it was begun with other settings or other videos.
     """
     settings = config.model_dump(mode="json")
-    if (out / "run.json").is_file():
+    if begun(out):
         run = Run(out)
-        begun = check(run.record["config"]).model_dump(mode="json")
+        recorded = check(run.record["config"]).model_dump(mode="json")
         # Where it is computed is no part of a run.
-        changed = ", ".join(sorted({*_differences(begun, settings)} - {"device"}))
+        changed = ", ".join(sorted({*_differences(recorded, settings)} - {"device"}))
         if changed:
             raise ValueError(f"{out} was begun with other settings ({changed}): use them, or another --out")
         if run.record["data"] != data.digest:

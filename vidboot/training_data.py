@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from vidboot.data.clips import Pool
 from vidboot.data.geometry import detail
 from vidboot.data.hidden import hidden_by_masks
 from vidboot.data.ledger import Line, Rules, Target, ledger
+from vidboot.data.locks import one_at_a_time
 from vidboot.data.mixture import Mixture, shares
 from vidboot.data.progress import Progress
 from vidboot.data.records import FileRecord, Shot
@@ -44,6 +45,38 @@ class Folder:
     def masks(self) -> Path | None:
         """Folder of the mask files that are heeded."""
         return (self.begun_with or self.work / "masks") if self.heed_masks else None
+
+    def with_masks_in(self, kept: Path, *, anew: bool) -> Folder:
+        """Heed a copy of the masks, as a person may change those of the working folder while a run trains for hours.
+
+        Args:
+            kept: where the copy is, or goes.
+            anew: copy again, though there is one.
+        """
+        if self.masks is None:
+            return self
+        if anew or not kept.is_dir():
+            part = kept.with_name(f"{kept.name}.part")
+            for left in (part, kept):
+                shutil.rmtree(left, ignore_errors=True)
+            part.mkdir()
+            if self.masks.is_dir():
+                self._copy_masks(self.masks, part)
+            part.rename(kept)
+        return replace(self, begun_with=kept)
+
+    def _copy_masks(self, masks: Path, to: Path) -> None:
+        ours = {file.sha256 for file in self.files}
+        with one_at_a_time(masks):
+            for path in masks.iterdir():
+                if path.name.partition(".")[0] in ours and path.is_file():
+                    shutil.copyfile(path, to / path.name)
+
+    @property
+    def masks_changed(self) -> bool:
+        """Whether the masks of the working folder are other ones now."""
+        ours = {file.sha256 for file in self.files}
+        return bool(self.masks) and mask_texts(self.masks, ours) != mask_texts(self.work / "masks", ours)
 
     def lines(self, config: Config) -> list[Line]:
         """Return the ledger for the video that the settings want."""
@@ -158,27 +191,13 @@ class TrainingData:
         """Names the data: the same shots, sizes, split and masks give the same digest."""
         parts = (self.low, self.sharp, self.full)
         names = [[(Path(e.path).name, e.sha256 in self.held_out) for e in part] for part in parts]
-        return hashlib.sha256(json.dumps([names, self.mask_texts()]).encode()).hexdigest()
+        masks = list(mask_texts(self.masks, {entry.sha256 for entry in self.low}).values()) if self.masks else []
+        return hashlib.sha256(json.dumps([names, masks]).encode()).hexdigest()
 
-    def mask_texts(self, folder: Path | None = None) -> list[str]:
-        """Read the mask files of these shots, in a folder or in the one that is heeded."""
-        folder, shas = folder or self.masks, {entry.sha256 for entry in self.low}
-        paths = sorted(folder.glob("*.json")) if folder else ()
-        return [path.read_text() for path in paths if path.stem in shas]
 
-    def with_masks_in(self, folder: Path) -> TrainingData:
-        """Copy the masks of these shots, unless that was done: a person may change those of the working folder."""
-        if self.masks is None or self.masks == folder:
-            return self
-        part = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        shas = {entry.sha256 for entry in self.low}
-        for path in self.masks.glob("*.*"):
-            if path.stem in shas and path.suffix in (".json", ".npz"):
-                shutil.copyfile(path, part / path.name)
-        part.rename(folder)
-        return replace(self, masks=folder)
+def mask_texts(masks: Path, of: Collection[str]) -> dict[str, str]:
+    """Read the mask files of some videos, by SHA-256."""
+    return {path.stem: path.read_text() for path in sorted(masks.glob("*.json")) if path.stem in of}
 
 
 def _as_large_as(target: Target, shot: Shot) -> Shot:

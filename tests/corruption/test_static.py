@@ -77,6 +77,18 @@ def test_copies_of_one_film_under_a_moving_camera_are_one_scene_though_one_has_a
     assert scenes([summarise(sample(list(copy))) for copy in copies], thresholds=LIMITS) == [[0, 1, 2]]
 
 
+def seen(film: np.ndarray) -> StaticSummary:
+    return summarise(sample(list(film[:: max(1, len(film) // 24)])))
+
+
+def test_beginnings_of_one_film_are_one_scene_and_films_with_as_much_black_are_not() -> None:
+    one, other = (np.concatenate([panning(12, H, W, seed=seed + k) for k in range(4)]) for seed in (20, 30))
+    parts = [seen(one[:length]) for length in (10, 17, 30, 48)]
+    assert scenes([*parts, seen(other)], thresholds=LIMITS) == [[0, 1, 2, 3], [4]]
+    black = [seen(np.concatenate([np.zeros_like(film[:30]), film[:24]])) for film in (one, other)]
+    assert scenes(black, thresholds=LIMITS) == [[0], [1]]
+
+
 def test_a_bright_mark_in_the_dark_makes_no_scene_of_two() -> None:
     rng = np.random.default_rng(0)
     films = [np.full((8, H, W, 3), 4, np.uint8) + rng.integers(0, 20, (1, H, W, 1), dtype=np.uint8) for _ in range(3)]

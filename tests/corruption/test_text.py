@@ -333,3 +333,25 @@ def test_a_line_is_covered_with_the_plate_that_comes_with_it_and_not_with_a_wall
     assert one.box is not None
     expected = (60, 104, 210, 130) if since else (70, 110, 170, 124)
     np.testing.assert_allclose(one.box, expected, atol=5)
+
+
+def test_a_line_that_slides_and_stands_for_less_than_a_second_or_goes_with_the_camera_is_none() -> None:
+    film = panning(60, H, W)
+    eased = [24, 14, 8, 4, 2, 1]
+    for t, aside in enumerate([*eased, *[0] * 6, *eased[::-1]], start=10):
+        burn(film, INK, 70 - aside, 110, t, t)
+    assert all(one.last_seconds - one.first_seconds < 0.5 for one in found(film))
+    pans = panning(24, H, W, seed=3, speed=5)
+    sign = np.concatenate([np.repeat(pans[:1], 20, axis=0), pans])
+    for t in range(20):
+        sign[t, 90:106] = 40 + 40 * (t % 3)  # something goes on in the picture
+    for t, x in enumerate([160] * 20 + [160 - 5 * k for k in range(24)]):
+        burn(sign, INK, x - 20, 110, t, t) if x >= 20 else None
+    assert all(one.last_seconds - one.first_seconds < 1 for one in found(sign))
+
+
+def test_a_line_between_two_others_of_a_ticker_joins_them() -> None:
+    left, middle, right = (passing(t, t + 1.0, 10, width=60) for t in (3.0, 3.9, 4.8))
+    apart = with_tickers([left, right], 100, 30.0)
+    assert len(apart) == len(left.boxes) + len(right.boxes)
+    assert len(with_tickers([left, right, middle], 100, 30.0)) == 1

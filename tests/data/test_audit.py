@@ -286,8 +286,9 @@ def test_a_refused_file_is_tried_again_once_touched(videos: Path, work: Path, de
 def test_missing_time_is_no_video(videos: Path, work: Path) -> None:
     times = [125 * t for t in range(16)]
     write_film(videos / "a.mp4", moving_square(16, 32, 32), milliseconds=times[:8] + [t + 9000 for t in times[8:]])
-    _, shots = audit(videos, work)
+    (file,), shots = audit(videos, work)
     assert [shot.seconds for shot in shots] == [1.0, 1.0]
+    assert file.seconds == 2.0
 
 
 def test_what_is_lost_on_the_way_damages_the_frames_built_on_it(videos: Path, work: Path) -> None:

@@ -112,13 +112,15 @@ def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> l
     # By ranks: one bright mark in the dark makes no scene.
     unit, ranks = _unit(colours), _unit(_ranks(colours))
     looks = [_unit(_ranks(clip.looks.reshape(len(clip.looks), -1))) for clip in clips]
-    one_film = _parts(looks, thresholds.same_film_colours)
+    every, firsts = np.concatenate(looks), np.cumsum([0, *map(len, looks)])
     groups: list[list[int]] = []
     for i, clip in enumerate(clips):
         near = np.abs(colours[:i] - colours[i]).mean(1) < thresholds.same_scene_levels
         near |= unit[:i] @ unit[i] > thresholds.same_scene_colours  # one may be brighter, or damaged
         # Where the camera moves no edge stays.
-        same = one_film[i, :i] | (ranks[:i] @ ranks[i] > thresholds.same_film_colours)
+        same = ranks[:i] @ ranks[i] > thresholds.same_film_colours
+        if i:
+            same |= _parts(looks[i], every[: firsts[i]], firsts[:i], thresholds.same_film_colours)
         own = [
             group
             for group in groups
@@ -128,21 +130,28 @@ def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> l
     return sorted(groups)
 
 
-def _parts(looks: Sequence[np.ndarray], least: float) -> np.ndarray:
-    """Say of every two videos whether half of the looks at one are like some at the other: bool [videos, videos].
+def _parts(looks: np.ndarray, known: np.ndarray, firsts: np.ndarray, least: float) -> np.ndarray:
+    """Say of each known video whether half of the looks at it are like some at this one, or the other way round.
 
     Args:
-        looks: at each, of length 1, [n, values].
+        looks: at this video, of length 1, [n, values].
+        known: at the others, one after the other, [m, values].
+        firsts: where each of them begins, [videos].
         least: correlation of looks that are alike.
+
+    Returns:
+        bool [videos].
     """
-    every, firsts = np.concatenate(looks), np.cumsum([0, *map(len, looks[:-1])])
-    nearest = (np.maximum.reduceat(own @ every.T, firsts, axis=1) for own in looks)
-    part = np.stack([(of > least).mean(0) >= 0.5 for of in nearest])
-    return part | part.T
+    alike = looks @ known.T > least  # [n, m]
+    inside = np.logical_or.reduceat(alike, firsts, axis=1).mean(0)
+    counts = np.diff([*firsts, len(known)])
+    around = np.add.reduceat(alike.any(0).astype(float), firsts) / counts
+    return np.maximum(inside, around) >= 0.5
 
 
 def _ranks(rows: np.ndarray) -> np.ndarray:
-    return rows.argsort(1, kind="stable").argsort(1, kind="stable")
+    """Return the rank of each value in its row, equal ones of equal rank: what is of one brightness is like nothing."""
+    return np.stack([(row > row[:, None]).sum(0) + 0.5 * (row == row[:, None]).sum(0) for row in rows])
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from vidboot.boxes import Box, grow, intersection, iou
 from vidboot.boxes import area as area_of
+from vidboot.corruption import evidence
 from vidboot.corruption.background import Moves, background_moves
 from vidboot.corruption.fade import Strength, fade_in
 from vidboot.corruption.found import Found, Frames, Picture
@@ -30,7 +31,6 @@ from vidboot.trust import SURE
 MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
 SLIDE = 8  # pixels that a line may move from frame to frame as it comes or goes
-SLIDES = 0.4  # score of one that does, with what is beside it
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
@@ -229,7 +229,7 @@ class _Tracker:
         return float(np.abs(line.surroundings(grey) - line.around).mean()) < self.thresholds.moving_levels
 
     def _end(self, line: Line) -> None:
-        score = _score(line, self.thresholds)
+        score = evidence.score(line, self.thresholds)
         if score is None:
             return
         tight = line.row.completed(line.tight, gap=self.thresholds.gap)
@@ -272,34 +272,6 @@ def _whole(box: Box, width: int, height: int) -> IntBox:
     x0, y0 = (max(0, int(np.floor(v))) for v in box[:2])
     x1, y1 = (int(np.ceil(v)) for v in box[2:])
     return x0, y0, min(width, max(x1, x0 + 2)), min(height, max(y1, y0 + 2))
-
-
-def _score(line: Line, thresholds: TextThresholds) -> float | None:
-    """How surely the line lies over the picture; None for text of the scene."""
-    if line.cuts_before + line.cuts_survived:
-        return 0.95
-    if line.seconds < thresholds.shortest_seconds or any(way.most for way in line.ways):
-        return None
-    score = _score_of_standing(line)
-    if not line.ways:
-        return score
-    # A caption that slides in, or a thing of the scene that was at rest.
-    return SLIDES if score >= 0.85 and line.seconds >= thresholds.slid_seconds else None
-
-
-def _score_of_standing(line: Line) -> float:
-    if line.samples >= 3 and line.moving_samples >= 0.5 * (line.samples - 1):
-        return 0.9
-    # At once, or bit by bit, but all of it alike, while the picture stayed.
-    comes = line.appeared is True or (line.quiet_before and line.fades_in is not None)
-    goes = line.vanished is True or (line.quiet_after and line.fades_out is not None)
-    if comes and goes:
-        return 0.85
-    if comes or goes:
-        return 0.7
-    if line.ticks.sure:
-        return 0.7
-    return 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
 
 
 def _among(line: _Ended, sure: Sequence[Box]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -53,11 +54,8 @@ def with_tickers(lines: Sequence[Travelled], width: int, end_seconds: float) -> 
     """
     groups: list[list[Travelled]] = []
     for line in sorted(lines, key=lambda line: line.boxes[0].first_seconds):
-        own = next((group for group in groups if any(line.follows(other) for other in group)), None)
-        if own is None:
-            groups.append([line])
-        else:
-            own.append(line)
+        own = [group for group in groups if any(line.follows(other) for other in group)]
+        groups = [group for group in groups if group not in own] + [[line, *chain.from_iterable(own)]]
     found: list[Found] = []
     for group in groups:
         if _length(group) > LEAST_LENGTH * width:

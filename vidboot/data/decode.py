@@ -109,7 +109,7 @@ class Video:
         tick_seconds = float(self.stream.time_base or 0)
         damage = _Damage()
         for number, packet in enumerate(self._packets()):
-            packet.opaque = number
+            packet.opaque = (number,)  # an object of its own: PyAV knows it by its identity
             if packet.is_corrupt:  # the container says that bytes are missing; the decoder may paint over it
                 damage.begin(number)
             try:
@@ -153,12 +153,12 @@ class _Damage:
 
     def begin(self, packet: int) -> None:
         self.first = min(self.first, packet) if self.running else packet
-        self.last = packet
+        self.last = max(self.last, packet) if self.running else packet
         self.running = True
 
     def reaches(self, picture: VideoFrame, sent: int) -> bool:
         """Say whether a picture is damaged, given the number of the packet that was sent last."""
-        packet = picture.opaque if isinstance(picture.opaque, int) else sent
+        packet = picture.opaque[0] if isinstance(picture.opaque, tuple) else sent
         if picture.is_corrupt:
             self.begin(packet)
         elif self.running and picture.key_frame and packet > self.last:

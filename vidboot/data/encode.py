@@ -43,7 +43,9 @@ def check_writable(path: Path) -> None:
         raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")
     try:
         # A name of its own: the part may be another process's work.
-        NamedTemporaryFile(dir=path.parent, prefix=f"{part_path(path).name}.").close()
+        NamedTemporaryFile(dir=path.parent, prefix=".").close()
+        with contextlib.suppress(FileNotFoundError):
+            part_path(path).lstat()  # its name may be too long
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}") from error
 

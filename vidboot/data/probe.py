@@ -206,10 +206,12 @@ def _describe(record: FileRecord, frames: _Frames, average_fps: float | None) ->
     starts = _starts(thumbnails, pts_seconds, damaged, frames.geometries)
     blank = shots.find_blanks(np.array(frames.blank), pts_seconds)
     width, height = max((geometry.size for geometry in frames.geometries.values()), key=math.prod)
+    lasting = times.frame_seconds(pts_seconds)
+    lasting[shots.find_gaps(pts_seconds) - 1] = np.median(lasting)  # what is missing is no video
     record = replace(
         record,
         frames=len(pts_seconds),
-        seconds=round(float(times.frame_seconds(pts_seconds).sum()), 6),
+        seconds=round(float(lasting.sum()), 6),
         width=width,
         height=height,
         fps=round(times.frame_rate(pts_seconds), 6),
@@ -220,8 +222,6 @@ def _describe(record: FileRecord, frames: _Frames, average_fps: float | None) ->
     if record.frames == 1:
         return Scanned(replace(record, reason=Reason.STILL_IMAGE, message="a single picture"))
     spans = enumerate(shots.split(record.frames, starts, blank))
-    lasting = times.frame_seconds(pts_seconds)
-    lasting[shots.find_gaps(pts_seconds) - 1] = np.median(lasting)  # what is missing is no video
     own = (_shot(record, number, span, pts_seconds, lasting, frames.geometries) for number, span in spans)
     return Scanned(replace(record, status="usable"), tuple(own))
 
