@@ -38,7 +38,7 @@ class Sizes:
     folder: synthetic.FolderSizes = field(default_factory=synthetic.FolderSizes)
     frames: int = 256
     """Length of the video it ends with."""
-    samples: int = 20
+    samples: int = 32
     """Videos of the whole model that are measured at the training length: fewer tell little of motion and detail, as
     one species moves three times as much as the others."""
     compared_samples: int = 6
