@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vidboot.data.owner import check_apart, check_not_a_video_of, work_folder, work_folder_of_file
 from vidboot.terminal import report_line, show, told
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -31,25 +32,6 @@ class PolicyName(StrEnum):
     clips_only = "clips-only"
     low_res_only = "low-res-only"
     direct = "direct"
-
-
-def work_folder(videos: Path, work: Path | None) -> Path:
-    """Return the working folder of a folder of videos."""
-    return work or Path.cwd() / f"{videos.resolve().name}.vidboot"
-
-
-def work_folder_of_file(video: Path, work: Path | None) -> Path:
-    """Return the working folder of one video: its own, or, where it has none, that of the folder it lies in."""
-    own = work_folder(video, work)
-    return own if work or own.is_dir() else work_folder(video.resolve().parent, None)
-
-
-def check_not_a_video_of(work: Path, out: Path) -> None:
-    """Raise ValueError where what is made would lie among the videos of a working folder, and train the next run."""
-    from vidboot import scan as audit
-
-    if videos := audit.owner(work):
-        audit.check_apart(videos, out)
 
 
 @app.command()
@@ -88,7 +70,6 @@ def mask(
     with told():
         from vidboot import review
         from vidboot.data.progress import on_stderr
-        from vidboot.scan import check_apart
 
         check_apart(videos, page)
         folder = work_folder(videos, work)
@@ -143,7 +124,7 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     from vidboot.build import device_of
     from vidboot.data.progress import on_stderr
 
-    audit.check_apart(videos, out)
+    check_apart(videos, out)
     verb.check_out(out)
     device_of(config)  # one that is not here is told before the work
     with on_stderr("scan") as progress:
@@ -206,7 +187,7 @@ def evaluate(
         opened = Run(run)
         folder = work_folder(videos, work)
         where = page or run / "evaluation.html"
-        audit.check_apart(videos, page)
+        check_apart(videos, page)
         check_writable(where)
         with on_stderr("scan") as progress:
             files, shots = audit.audit(videos, folder, progress=progress)

@@ -22,6 +22,7 @@ from vidboot.comparison import Comparison, Contender, Trained, measure, summary
 from vidboot.config import Config
 from vidboot.data import cache
 from vidboot.data.cache import Entry
+from vidboot.data.owner import check_apart
 from vidboot.data.progress import Progress, silent
 from vidboot.data.records import Shot
 from vidboot.errors import WorkFailed
@@ -88,7 +89,7 @@ def compare(
     """
     began = time.monotonic()
     check_sizes(config, config.video.frames, sizes.samples)
-    scan.check_apart(videos, out)
+    check_apart(videos, out)
     for policy in (KEEP, *RIVALS):
         training.check_out(out / policy.name)
     with part("scan") as progress:

@@ -23,6 +23,7 @@ from vidboot.data.ledger import (
     ledger,
 )
 from vidboot.data.locks import one_at_a_time
+from vidboot.data.owner import check_apart, claim
 from vidboot.data.probe import Refusal, check_readable
 from vidboot.data.progress import Progress, printable, silent
 from vidboot.data.records import FILES, MEANING, FileRecord, Reason, Scanned, Shot, read_files, read_shots
@@ -32,8 +33,6 @@ __all__ = ["NoUsableVideo", "Rules", "Target", "audit", "format_table", "scan", 
 
 LEAST_LIMIT_SECONDS = 60.0
 LIMIT_SECONDS_PER_BYTE = 5e-6
-OWNER = ".owner"
-"""File of a working folder that names the folder, or the file, whose it is."""
 
 
 class NoUsableVideo(WorkFailed):
@@ -80,7 +79,7 @@ def audit(
     check_apart(videos, work)
     work.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(work), Journal(work) as journal:
-        _claim(work, videos.resolve())
+        claim(work, videos.resolve())
         done: dict[str, Scanned] = {}
         for scanned in _scan_all(root, paths, journal, workers):
             done[scanned.file.path] = scanned
@@ -89,20 +88,6 @@ def audit(
         shots = [shot for path in paths for shot in done[path].shots]
         journal.finish(files, shots)
     return files, shots
-
-
-def _claim(work: Path, videos: Path) -> None:
-    """Note whose working folder it is: what is known of one folder's videos must not make way for another's.
-
-    Raises:
-        ValueError: it is that of other videos, which are still there.
-    """
-    other = owner(work)
-    if other == videos:
-        return
-    if other and other.exists():
-        raise ValueError(f"{work} is the working folder of {other}: give {videos} one of its own with --work")
-    (work / OWNER).write_bytes(os.fsencode(videos))
 
 
 def usable(
@@ -182,19 +167,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
         return False
-
-
-def check_apart(videos: Path, written: Path | None) -> None:
-    """Raise ValueError where what is written would lie in the folder of videos."""
-    if written and videos.is_dir() and written.resolve().is_relative_to(videos.resolve()):
-        raise ValueError(f"{written} lies inside {videos}, where nothing may be written")
-
-
-def owner(work: Path) -> Path | None:
-    """Return the folder or file whose working folder it is, if it says so."""
-    note = work / OWNER
-    name = note.read_bytes() if note.is_file() else b""
-    return Path(os.fsdecode(name)) if name else None
 
 
 def _scan_all(root: Path, paths: Sequence[str], journal: Journal, worker_count: int) -> Iterator[Scanned]:

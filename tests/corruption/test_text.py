@@ -10,7 +10,6 @@ from vidboot.corruption.found import Found
 from vidboot.corruption.line import Template
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
-from vidboot.corruption.ticker import Travelled, with_tickers
 from vidboot.corruption.tophat import TextBoxes, tophat_boxes
 from vidboot.trust import SURE
 
@@ -284,33 +283,6 @@ def test_a_line_that_fades_away_keeps_its_strokes() -> None:
     assert np.abs(np.subtract(template.tight, tight)).max() <= 2
 
 
-def passing(first: float, last: float, x: float, *, width: float = 150, speed: float = -60, y: float = 80) -> Travelled:
-    """A line whose left end is at ``x`` when it is seen first, in a frame 200 wide."""
-    times = np.arange(first, last, 0.1)
-    lefts = x + speed * (times - first)
-    boxes = [(max(0.0, left), y, min(200.0, left + width), y + 12) for left in lefts]
-    found = [
-        Found(kind="subtitle", first_seconds=t, last_seconds=t + 0.1, box=box)
-        for t, box in zip(times.tolist(), boxes, strict=True)
-    ]
-    return Travelled(tuple(found), (speed, 0.0), width)
-
-
-def test_lines_that_follow_each_other_in_their_rows_are_one_ticker_hidden_from_its_first_letter_on() -> None:
-    ticker = passing(3.0, 5.0, 50), passing(5.0, 7.0, 90, width=100)
-    (one,) = with_tickers(ticker, 200, 30.0)
-    assert (one.first_seconds, one.last_seconds) == pytest.approx((0.5, 9.5))
-    assert one.box == (0, 80, 200, 92)
-
-
-@pytest.mark.parametrize(
-    "other", [passing(5.3, 7.0, 50), passing(4.0, 7.0, 60, y=100), passing(4.0, 7.0, 60, speed=-90), passing(3, 5, 50)]
-)
-def test_lines_apart_in_time_rows_or_speed_or_no_longer_than_the_frame_are_no_ticker(other: Travelled) -> None:
-    lines = passing(3.0, 5.0, 50), other
-    assert with_tickers(lines, 200, 30.0) == [box for line in lines for box in line.boxes]
-
-
 @pytest.mark.parametrize("plate", [False, True])
 def test_a_caption_that_slides_in_and_out_is_asked_about(plate: bool) -> None:
     film = panning(60, H, W)
@@ -348,10 +320,3 @@ def test_a_line_that_slides_and_stands_for_less_than_a_second_or_goes_with_the_c
     for t, x in enumerate([160] * 20 + [160 - 5 * k for k in range(24)]):
         burn(sign, INK, x - 20, 110, t, t) if x >= 20 else None
     assert all(one.last_seconds - one.first_seconds < 1 for one in found(sign))
-
-
-def test_a_line_between_two_others_of_a_ticker_joins_them() -> None:
-    left, middle, right = (passing(t, t + 1.0, 10, width=60) for t in (3.0, 3.9, 4.8))
-    apart = with_tickers([left, right], 100, 30.0)
-    assert len(apart) == len(left.boxes) + len(right.boxes)
-    assert len(with_tickers([left, right, middle], 100, 30.0)) == 1

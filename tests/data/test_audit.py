@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from films import break_packet, moving_square, rotate_display, write_film
+from films import moving_square, rotate_display, write_film
 
 from vidboot import scan as verb
 from vidboot.data import decord_check, workers
@@ -77,13 +77,6 @@ def test_a_turned_film_has_the_size_it_is_shown_in(videos: Path, work: Path) -> 
     rotate_display(write_film(videos / "a.mp4", moving_square(9, 48, 64)))
     file = only(videos, work)
     assert (file.width, file.height) == (48, 64)
-
-
-def test_damage_is_recorded_and_its_edges_are_no_cuts(videos: Path, work: Path) -> None:
-    break_packet(write_film(videos / "a.mp4", moving_square(32, 48, 64), options={"bf": "0"}), 11)
-    file = only(videos, work)
-    assert (file.frames, file.damaged, file.cuts) == (31, ((11, 14),), ())
-    assert scan(videos, work, TARGET)["seconds"]["masked"] > 0
 
 
 def test_an_unchanged_folder_is_not_decoded_again(videos: Path, work: Path, decoded: list[str]) -> None:
@@ -281,29 +274,6 @@ def test_a_refused_file_is_tried_again_once_touched(videos: Path, work: Path, de
     os.utime(videos / "text.mp4", (1, 1))
     assert [file.reason for file in audit(videos, work)[0]] == [Reason.NOT_VIDEO]
     assert len(decoded) == 2
-
-
-def test_missing_time_is_no_video(videos: Path, work: Path) -> None:
-    times = [125 * t for t in range(16)]
-    write_film(videos / "a.mp4", moving_square(16, 32, 32), milliseconds=times[:8] + [t + 9000 for t in times[8:]])
-    (file,), shots = audit(videos, work)
-    assert [shot.seconds for shot in shots] == [1.0, 1.0]
-    assert file.seconds == 2.0
-
-
-def test_what_is_lost_on_the_way_damages_the_frames_built_on_it(videos: Path, work: Path) -> None:
-    path = write_film(videos / "a.ts", moving_square(40, 96, 128))
-    content = path.read_bytes()
-    sent = [content[at : at + 188] for at in range(0, len(content), 188)]
-    # By the second and third byte: of the stream of pictures, and not the first of a frame.
-    inner = [i for i, packet in enumerate(sent) if packet[1:3] == b"\x01\x00"]
-    del sent[inner[len(inner) // 2]]
-    path.write_bytes(b"".join(sent))
-    file = only(videos, work)
-    assert file.status == "usable"
-    ((first, last),) = file.damaged
-    assert 8 <= first <= last < 32
-    assert (last + 1) % 8 == 0  # up to the next key frame
 
 
 def test_a_single_large_picture_beside_a_film_is_not_taken_for_it(videos: Path, work: Path) -> None:

@@ -61,6 +61,6 @@ def _lines(verb: str) -> Progress:
 
 
 def printable(name: str) -> str:
-    """Return a file name that any terminal can show: what is no letter, or would steer it, becomes a question mark."""
+    """Return a file name that any terminal can show: bytes that are no text, and what would steer it, become "?"."""
     decoded = name.encode("utf-8", "replace").decode("utf-8")
     return "".join("?" if unicodedata.category(c) in STEERS or c in TURNS else c for c in decoded)

@@ -1,0 +1,51 @@
+"""Which working folder belongs to which videos, and what may not be written among these."""
+
+import os
+from pathlib import Path
+
+OWNER = ".owner"
+"""File of a working folder that names the folder, or the file, whose it is."""
+
+
+def work_folder(videos: Path, work: Path | None) -> Path:
+    """Return the working folder of a folder of videos."""
+    return work or Path.cwd() / f"{videos.resolve().name}.vidboot"
+
+
+def work_folder_of_file(video: Path, work: Path | None) -> Path:
+    """Return the working folder of one video: its own, or, where it has none, that of the folder it lies in."""
+    own = work_folder(video, work)
+    return own if work or own.is_dir() else work_folder(video.resolve().parent, None)
+
+
+def owner(work: Path) -> Path | None:
+    """Return the folder or file whose working folder it is, if it says so."""
+    note = work / OWNER
+    name = note.read_bytes() if note.is_file() else b""
+    return Path(os.fsdecode(name)) if name else None
+
+
+def claim(work: Path, videos: Path) -> None:
+    """Note whose working folder it is: what is known of one folder's videos must not make way for another's.
+
+    Raises:
+        ValueError: it is that of other videos, which are still there.
+    """
+    other = owner(work)
+    if other == videos:
+        return
+    if other and other.exists():
+        raise ValueError(f"{work} is the working folder of {other}: give {videos} one of its own with --work")
+    (work / OWNER).write_bytes(os.fsencode(videos))
+
+
+def check_apart(videos: Path, written: Path | None) -> None:
+    """Raise ValueError where what is written would lie in the folder of videos."""
+    if written and videos.is_dir() and written.resolve().is_relative_to(videos.resolve()):
+        raise ValueError(f"{written} lies inside {videos}, where nothing may be written")
+
+
+def check_not_a_video_of(work: Path, out: Path) -> None:
+    """Raise ValueError where what is made would lie among the videos of a working folder, and train the next run."""
+    if videos := owner(work):
+        check_apart(videos, out)
