@@ -5,7 +5,7 @@ from pathlib import Path
 from vidboot.config import Config
 from vidboot.data.cache import Entry
 from vidboot.data.mixture import Mixture, shares
-from vidboot.training_data import TrainingData
+from vidboot.training_data import TrainingData, spared
 
 WINDOW, LONG = 8, 64
 
@@ -63,3 +63,25 @@ def test_a_folder_without_sharp_videos_has_nothing_to_teach_it() -> None:
 def test_a_crowd_of_middling_clips_does_not_put_a_few_long_videos_in_every_batch() -> None:
     crowd = {f"clip{i}": 12 for i in range(1000)}
     assert mixture({**crowd, "long": 64}, {}).shares[2] < 0.01
+
+
+def of_views(**files: int) -> list[tuple[str, str]]:
+    return [(view, f"{view}{number:03}") for view, count in files.items() for number in range(count)]
+
+
+def test_partial_videos_are_measured_on_before_marked_and_full_ones() -> None:
+    assert spared(of_views(low_res=40, short_clip=4, masked=40, full=40), 0.05) == {
+        "low_res000",
+        "low_res001",
+        "short_clip000",
+    }
+
+
+def test_where_every_video_is_marked_or_all_of_many_are_full_those_are_measured_on() -> None:
+    assert spared(of_views(masked=10, full=3), 0.05) == {"masked000"}
+    assert spared(of_views(low_res=3, full=40), 0.05) == {"full000", "full001"}
+
+
+def test_few_full_videos_are_all_trained_on() -> None:
+    assert spared(of_views(full=19), 0.05) == spared(of_views(low_res=40, full=40), 0) == frozenset()
+    assert spared([("short_clip", name) for name in "abcd"] + [("full", name) for name in "abcd"], 0.5) == frozenset()

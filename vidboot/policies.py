@@ -133,7 +133,9 @@ def direct_only(config: Config, *, steps: int) -> Config:
     """Return settings that train one net directly on whole videos, and nothing else."""
     low_res = config.low_res.model_copy(update={"train": _with_steps(config.low_res.train, 0)})
     clip = config.clip.model_copy(update={"train": _with_steps(config.clip.train, 0)})
-    return config.model_copy(update={"low_res": low_res, "clip": clip, "direct": _with_steps(config.direct, steps)})
+    data = config.data.model_copy(update={"held_out": 0.0})  # nothing is measured on the way
+    direct = _with_steps(config.direct, steps)
+    return config.model_copy(update={"data": data, "low_res": low_res, "clip": clip, "direct": direct})
 
 
 def _with_steps(stage: StageConfig, steps: int) -> StageConfig:

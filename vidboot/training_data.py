@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,9 @@ from vidboot.errors import WorkFailed
 from vidboot.views import LowRes
 
 Entries = Sequence[cache.Entry]
+
+LEAST_PARTIAL, LEAST_FULL = 4, 20
+"""Of so many files of a view one can be spared to measure on."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +127,15 @@ class TrainingData:
         sharp = cache.Spec(video.height, video.width, video.fps, folder.enlarge)
         low = cache.Spec(video.height // factor, video.width // factor, video.fps, folder.enlarge)
         built = cache.build([s for _, s in usable], folder.videos, folder.work, [sharp, low], progress=progress)
-        full = {(shot.sha256, shot.shot) for view, shot in usable if view == "full"}
+        held_out = spared([(view, shot.sha256) for view, shot in usable], config.data.held_out)
+        full = {(shot.sha256, shot.shot) for view, shot in usable if view == "full" and shot.sha256 not in held_out}
         of_sharp = [entry for entry in built.entries if entry.height == sharp.height]
         return cls(
             config=config,
             low=[entry for entry in built.entries if entry.height == low.height],
             sharp=of_sharp,
             full=[entry for entry in of_sharp if (entry.sha256, entry.shot) in full],
-            held_out=_held_out(usable, config.data.held_out),
+            held_out=held_out,
             masks=folder.masks,
             work=folder.work,
         )
@@ -207,11 +212,23 @@ def _as_large_as(target: Target, shot: Shot) -> Shot:
     return replace(shot, width=target.width, height=target.height, stretch=1.0)
 
 
-def _held_out(usable: Sequence[tuple[str, Shot]], share: float) -> frozenset[str]:
-    """Choose files to measure on, by hash, never one with a full shot: those are too few to spare."""
-    full = {shot.sha256 for view, shot in usable if view == "full"}
-    chosen: set[str] = set()
-    for wanted in ("low_res", "short_clip"):
-        files = sorted({shot.sha256 for view, shot in usable if view == wanted} - full)
-        chosen.update(files[: round(share * len(files)) or int(share > 0 and len(files) >= 4)])
+def spared(usable: Sequence[tuple[str, str]], share: float) -> frozenset[str]:
+    """Choose files to measure on, by hash: partial ones, else marked ones; full ones only where there are many and no
+    others.
+
+    Args:
+        usable: view and SHA-256 of the file of each shot.
+        share: of the files of a view.
+    """
+    files: dict[str, set[str]] = defaultdict(set)
+    for view, sha256 in usable:
+        files[view].add(sha256)
+
+    def some(view: str) -> list[str]:
+        ordered = sorted(files[view] - files["full"])
+        return ordered[: round(share * len(ordered)) or int(share > 0 and len(ordered) >= LEAST_PARTIAL)]
+
+    chosen = some("low_res") + some("short_clip") or some("masked")
+    if not chosen and len(files["full"]) >= LEAST_FULL:
+        chosen = sorted(files["full"])[: round(share * len(files["full"]))]
     return frozenset(chosen)
