@@ -283,6 +283,34 @@ def test_a_line_that_fades_away_keeps_its_strokes() -> None:
     assert np.abs(np.subtract(template.tight, tight)).max() <= 2
 
 
+def railed(T: int) -> np.ndarray:
+    """A still picture with rails beneath the letters, which the detector's boxes take in."""
+    film = np.repeat(texture(H, W, 4)[None], T, axis=0)
+    film[:, [128, 129, 134, 135], 40:200] = 20
+    return film
+
+
+def seen_loosely(frame: np.ndarray, side: int) -> TextBoxes:
+    boxes = [[62, 94, 178, 140]] if (frame == 250).all(-1).sum() > 100 else []
+    return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+
+def test_edges_of_a_still_scene_beside_a_line_are_none_of_its_letters() -> None:
+    film = railed(50)
+    burn(film, INK, 70, 110, 11, 33)
+    (one,) = find_text(shown(film), seen_loosely, thresholds=TextThresholds())
+    assert one.box is not None
+    np.testing.assert_allclose(one.box, (70, 110, 170, 124), atol=4)
+
+
+def test_a_line_goes_at_once_though_edges_of_a_still_scene_in_its_box_stay() -> None:
+    film = railed(50)
+    burn(film, INK, 70, 110, 0, 33)
+    (one,) = find_text(shown(film), seen_loosely, thresholds=TextThresholds())
+    assert (one.first_seconds, one.last_seconds) == (0, 3.3)
+    assert one.score >= SURE
+
+
 @pytest.mark.parametrize("plate", [False, True])
 def test_a_caption_that_slides_in_and_out_is_asked_about(plate: bool) -> None:
     film = panning(60, H, W)

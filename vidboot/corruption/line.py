@@ -13,8 +13,12 @@ from vidboot.corruption.fade import LONGEST, QUARTERS, Strength, fade_in, fade_o
 from vidboot.corruption.plate import Plate
 from vidboot.corruption.row import IntBox, Row, field
 from vidboot.corruption.static import correlation
+from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticks import Ticks
 
+NEW = 0.5  # of a stroke's strength, by which it changes as its line comes or goes: else it is the scene's
+FEW = 0.06  # of the strokes of the row that has most: a row with fewer is no part of the line
+LEAST_NEW = 0.25  # share of the strokes of a line that come and go with it: else nothing is known of it
 MOST_LATEST = 160  # frames whose strengths are kept to see how a line goes
 
 
@@ -28,14 +32,19 @@ class Template:
         self.box = box
         self._sum = np.zeros((box[3] - box[1], box[2] - box[0], 2), np.float32)
         self._seen = 0
+        self._without: np.ndarray | None = None
         self.learn(grey)
+
+    def without(self, grey: np.ndarray) -> None:
+        """Take note of a frame just before the line came, or just after it went, in a picture that goes on."""
+        self._without = self._field(grey)
 
     def learn(self, grey: np.ndarray) -> None:
         """Average one more frame in."""
         self._sum += self._field(grey)
         self._seen += 1
         mean = self._sum / self._seen
-        strength = np.hypot(mean[..., 0], mean[..., 1])
+        strength = _length(mean)
         strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
         # What fades away keeps the strokes it had.
         self.strokes = strokes if strokes.any() or self._seen == 1 else self.strokes
@@ -43,8 +52,14 @@ class Template:
 
     @property
     def tight(self) -> IntBox:
-        """The box around the strokes."""
-        rows, columns = np.flatnonzero(self.strokes.any(1)), np.flatnonzero(self.strokes.any(0))
+        """The box around the strokes that come and go with the line."""
+        strokes = self.strokes
+        if self._without is not None:
+            mean = self._sum / self._seen
+            new = strokes & (_length(mean - self._without) > NEW * _length(mean))
+            strokes = new if new.sum() > LEAST_NEW * strokes.sum() else strokes
+        along = strokes.sum(1)
+        rows, columns = np.flatnonzero(along > FEW * along.max()), np.flatnonzero(strokes.any(0))
         x0, y0, _, _ = self.box
         return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
 
@@ -55,6 +70,13 @@ class Template:
         quarter = np.nonzero(self.strokes)[1] * QUARTERS // self.strokes.shape[1]
         count = np.bincount(quarter, minlength=QUARTERS)
         return correlation(there, mean), np.bincount(quarter, along, minlength=QUARTERS) / np.maximum(count, 1)
+
+    def at_once(self, shown: np.ndarray, without: np.ndarray, thresholds: TextThresholds) -> bool:
+        """Whether one of two neighbouring frames shows the line and the other nothing of it, or in each quarter of it
+        little more than what edges of a scene that stays have."""
+        match, left = self.look(without)
+        _, whole = self.look(shown)
+        return match < thresholds.abrupt_drop or bool((left < thresholds.abrupt_left * whole).all())
 
     def match(self, grey: np.ndarray, dx: int = 0, dy: int = 0) -> float:
         """Return the correlation of a frame with the template at its strokes, moved by (dx, dy) pixels, -1 to 1.
@@ -95,6 +117,10 @@ def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
     return cv2.matchTemplate(np.ascontiguousarray(there), np.ascontiguousarray(template), cv2.TM_CCORR)
 
 
+def _length(gradients: np.ndarray) -> np.ndarray:
+    return np.hypot(gradients[..., 0], gradients[..., 1])
+
+
 class Line:
     """A line from its first frame to its last, and the evidence collected on the way."""
 
@@ -122,6 +148,11 @@ class Line:
     def seconds(self) -> float:
         """From its first frame to its last."""
         return self.last - self.first
+
+    def without(self, grey: np.ndarray) -> None:
+        """Take note of a frame just before it came, or just after it went, in a picture that goes on."""
+        self.plate.without(grey)
+        self.template.without(grey)
 
     def remember(self, seconds: float, strength: np.ndarray) -> None:
         """Take note of how strong its strokes are in a frame that shows it."""

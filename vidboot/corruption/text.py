@@ -108,12 +108,13 @@ class _Tracker:
             line.cuts_survived += cut
             line.row.learn(grey)
             return
-        if line.missed == 0 and not cut:
-            line.plate.without(grey)
         if line.missed == 0:
-            line.vanished = None if cut else match < self.thresholds.abrupt_drop
-            line.ways += [] if cut or len(self.past) < 2 else _ways(line, grey, self.past[-2][1])
-            line.quiet_after = not cut and self._quiet(line, grey)
+            line.vanished, line.quiet_after = None, not cut and self._quiet(line, grey)
+            if not cut and len(self.past) > 1:
+                shown = self.past[-2][1]
+                line.without(grey)
+                line.vanished = line.template.at_once(shown, grey, self.thresholds)
+                line.ways += _ways(line, grey, shown)
         line.missed += 1
         if line.missed > MISSES:
             self.live.remove(line)
@@ -208,10 +209,10 @@ class _Tracker:
                 before.append((seconds, strength))
                 continue
             if missed == 0:
-                appeared = None if began_with_cut else match < self.thresholds.abrupt_drop
+                appeared = None if began_with_cut else line.template.at_once(later, grey, self.thresholds)
                 if not began_with_cut:
-                    line.plate.without(grey)
-                ways += [] if began_with_cut else _ways(line, grey, later)
+                    line.without(grey)
+                    ways += _ways(line, grey, later)
             missed += 1
             if missed > MISSES:
                 break

@@ -154,7 +154,9 @@ class TextThresholds(_Frozen):
     moving_levels: float = 4.0
     """The picture around a line moves if it changes by this much between two samples, levels."""
     abrupt_drop: float = 0.45
-    """A line comes or goes at once if its correlation one frame outside is below this."""
+    """A line comes or goes at once if its correlation one frame outside is below this,"""
+    abrupt_left: float = 0.5
+    """or its strokes are weaker than this share of theirs there, in each quarter of the line."""
     cut_levels: float = 18.0
     """Picture around the line changes by this much in one frame: a cut."""
     moving: MovingThresholds = MovingThresholds()
