@@ -62,6 +62,14 @@ def test_a_line_is_covered_whole_where_the_detector_sees_its_middle_only() -> No
     np.testing.assert_allclose(one.box, (70, 110, 170, 124), atol=5)
 
 
+def test_before_a_still_picture_faint_letters_that_come_and_go_with_a_line_are_part_of_it() -> None:
+    film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
+    burn(film, INK[:, 30:72], 100, 110, 5, 33)
+    burn(film, letters(17, 28, seed=3), 142, 109, 5, 33, alpha=0.4)
+    one = max(find_text(shown(film), seen_in_part, thresholds=TextThresholds()), key=lambda one: one.score)
+    assert covers(one, (100, 109, 170, 126))
+
+
 @pytest.mark.parametrize(("y", "sure"), [(110, True), (96, False)])
 def test_a_line_too_short_to_prove_itself_is_sure_in_the_rows_of_two_others(y: int, sure: bool) -> None:
     before = panning(40, H, W)

@@ -11,12 +11,11 @@ from vidboot.boxes import Box
 from vidboot.corruption.background import Moves
 from vidboot.corruption.fade import LONGEST, QUARTERS, Strength, fade_in, fade_out
 from vidboot.corruption.plate import Plate
-from vidboot.corruption.row import IntBox, Row, field
+from vidboot.corruption.row import NEW, IntBox, Row, field, length
 from vidboot.corruption.static import correlation
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticks import Ticks
 
-NEW = 0.5  # of a stroke's strength, by which it changes as its line comes or goes: else it is the scene's
 FEW = 0.06  # of the strokes of the row that has most: a row with fewer is no part of the line
 LEAST_NEW = 0.25  # share of the strokes of a line that come and go with it: else nothing is known of it
 MOST_LATEST = 160  # frames whose strengths are kept to see how a line goes
@@ -44,7 +43,7 @@ class Template:
         self._sum += self._field(grey)
         self._seen += 1
         mean = self._sum / self._seen
-        strength = _length(mean)
+        strength = length(mean)
         strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
         # What fades away keeps the strokes it had.
         self.strokes = strokes if strokes.any() or self._seen == 1 else self.strokes
@@ -56,7 +55,7 @@ class Template:
         strokes = self.strokes
         if self._without is not None:
             mean = self._sum / self._seen
-            new = strokes & (_length(mean - self._without) > NEW * _length(mean))
+            new = strokes & (length(mean - self._without) > NEW * length(mean))
             strokes = new if new.sum() > LEAST_NEW * strokes.sum() else strokes
         along = strokes.sum(1)
         rows, columns = np.flatnonzero(along > FEW * along.max()), np.flatnonzero(strokes.any(0))
@@ -117,10 +116,6 @@ def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
     return cv2.matchTemplate(np.ascontiguousarray(there), np.ascontiguousarray(template), cv2.TM_CCORR)
 
 
-def _length(gradients: np.ndarray) -> np.ndarray:
-    return np.hypot(gradients[..., 0], gradients[..., 1])
-
-
 class Line:
     """A line from its first frame to its last, and the evidence collected on the way."""
 
@@ -149,10 +144,15 @@ class Line:
         """From its first frame to its last."""
         return self.last - self.first
 
+    @property
+    def still(self) -> bool:
+        """Whether the picture around it stays, all the time and as it comes or goes."""
+        return self.moving_samples == 0 and (self.quiet_before or self.quiet_after)
+
     def without(self, grey: np.ndarray) -> None:
         """Take note of a frame just before it came, or just after it went, in a picture that goes on."""
-        self.plate.without(grey)
-        self.template.without(grey)
+        for part in (self.template, self.row, self.plate):
+            part.without(grey)
 
     def remember(self, seconds: float, strength: np.ndarray) -> None:
         """Take note of how strong its strokes are in a frame that shows it."""

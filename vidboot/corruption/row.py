@@ -14,6 +14,8 @@ from vidboot.corruption.static import gradients
 IntBox = tuple[int, int, int, int]
 INK = 0.4  # of the strongest strokes of the line: what is fainter is no letter of it
 LARGEST = 24  # pixels: a line of larger letters the detector sees whole, and things of a scene follow it in its rows
+FAINT = 0.2  # but for what comes and goes with the line in a picture that stays
+NEW = 0.5  # of a stroke's strength, by which it changes as its line comes or goes: else it is the scene's
 SLACK = 2  # pixels by which a letter may stick out of its line
 
 
@@ -25,35 +27,67 @@ class Row:
         by = box[3] - box[1]
         self._strip: IntBox = (0, max(0, box[1] - by), width, min(height, box[3] + by))
         self._sum = np.zeros((self._strip[3] - self._strip[1], width, 2), np.float32)
+        self._seen = 0
+        self._without: np.ndarray | None = None
         self.learn(grey)
 
     def learn(self, grey: np.ndarray) -> None:
         """Add one more frame."""
         self._sum += field(grey, self._strip)
+        self._seen += 1
 
-    def completed(self, box: Box, *, gap: float) -> Box:
-        """Return the box of a line, wider by letters on either side, each within ``gap`` heights of the last one."""
-        x0, top, x1, bottom = box
-        first, last = round(top) - self._strip[1], round(bottom) - self._strip[1]
-        strength = np.hypot(self._sum[..., 0], self._sum[..., 1])
-        own = strength[max(0, first) : last, max(0, round(x0)) : round(x1)]
-        tall = last - first
+    def without(self, grey: np.ndarray) -> None:
+        """Take note of a frame just before the line came, or just after it went, in a picture that goes on."""
+        self._without = field(grey, self._strip)
+
+    def completed(self, box: Box, *, gap: float, still: bool) -> Box:
+        """Return the box of a line, wider by letters on either side, each within ``gap`` heights of the last one.
+
+        Args:
+            box: of what the detector saw of it.
+            gap: heights of the line.
+            still: whether the picture stays, so that all that comes and goes with the line is part of it, be it faint
+                or reach out of the rows.
+        """
+        first, last = (round(side) - self._strip[1] for side in (box[1], box[3]))
+        mean, tall = self._sum / self._seen, last - first
+        strength = length(mean)
+        own = strength[max(0, first) : last, max(0, round(box[0])) : round(box[2])]
         if own.size == 0 or tall > LARGEST:
             return box
-        ink = strength > INK * np.percentile(own, 97)
-        count, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8))
-        letters = [
-            (x, x + w)
-            for x, y, w, h, _ in stats[1:count]
-            if y >= first - SLACK and y + h <= last + SLACK and h >= 0.4 * tall
-        ]
-        for left, right in sorted(letters):
+        strongest = np.percentile(own, 97)
+        ink = _pieces(strength > INK * strongest)
+        letters = [one for one in ink if first - SLACK <= one[1] and one[3] <= last + SLACK]
+        if still and self._without is not None:
+            new = (strength > FAINT * strongest) & (length(mean - self._without) > NEW * strength)
+            letters += [one for one in _pieces(new) if _mostly_within(one, first, last)]
+        letters = [one for one in letters if one[3] - one[1] >= 0.4 * tall]
+        x0, y0, x1, y1 = box[0], first, box[2], last
+        for left, top, right, bottom in sorted(letters):
             if x0 < right and left <= x1 + gap * tall:
-                x1 = max(x1, float(right))
-        for left, right in sorted(letters, key=lambda letter: letter[1], reverse=True):
+                y0, x1, y1 = min(y0, top), max(x1, right), max(y1, bottom)
+        for left, top, right, bottom in sorted(letters, key=lambda letter: letter[2], reverse=True):
             if left < x1 and right >= x0 - gap * tall:
-                x0 = min(x0, float(left))
-        return x0, top, x1, bottom
+                x0, y0, y1 = min(x0, left), min(y0, top), max(y1, bottom)
+        top, bottom = min(box[1], y0 + self._strip[1]), max(box[3], y1 + self._strip[1])
+        return float(x0), float(top), float(x1), float(bottom)
+
+
+def _pieces(ink: np.ndarray) -> list[IntBox]:
+    """Boxes of what hangs together."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8))
+    return [(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:count].tolist()]
+
+
+def _mostly_within(box: IntBox, first: int, last: int) -> bool:
+    """Whether a letter lies in the rows of a line, but for what sticks out above or below."""
+    tall = box[3] - box[1]
+    return tall <= 1.5 * (last - first) and min(last, box[3]) - max(first, box[1]) >= 0.7 * tall
+
+
+def length(gradients: np.ndarray) -> np.ndarray:
+    """Return how strong gradients are, [...] of [..., 2]."""
+    return np.hypot(gradients[..., 0], gradients[..., 1])
 
 
 def field(grey: np.ndarray, box: IntBox) -> np.ndarray:

@@ -233,7 +233,7 @@ class _Tracker:
         score = evidence.score(line, self.thresholds)
         if score is None:
             return
-        tight = line.row.completed(line.tight, gap=self.thresholds.gap)
+        tight = line.row.completed(line.tight, gap=self.thresholds.gap, still=line.still)
         box = grow(line.plate.around(tight), 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
         first, last = line.fades_in, line.fades_out
         event = Found(

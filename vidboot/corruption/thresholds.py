@@ -143,7 +143,7 @@ class TextThresholds(_Frozen):
     """A line is still there while its gradient correlates with its template by this much."""
     back_seconds: float = 1.6
     """How far back before its detection a line's first frame is looked for."""
-    margin: float = 0.06
+    margin: float = 0.03
     """Boxes grow by one pixel and this share of their height on each side."""
     gap: float = 1.5
     """Letters so many heights of the line farther along belong to it, too."""
