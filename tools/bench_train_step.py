@@ -7,10 +7,10 @@ latte   LatteTransformer3DModel of diffusers, the same patch, width, heads and b
         without cross-attention; mean squared error, fused AdamW without clipping
 unet3d  Unet3D of video-diffusion-pytorch, dim 32; likewise
 
-Each peer comes in several settings (float32 or bfloat16 autocast; attention by SDPA or plain products), and its
-fastest counts. All contenders take turns, one step each per round, the order turning from round to round, so that a
-busy machine slows all alike. Shown are medians of wall time and of the CPU time of the whole process (threads that
-wait by spinning count as busy). Ratios are medians over rounds of ours / peer.
+Each peer comes in several settings (float32 or bfloat16 autocast; attention by SDPA, as it comes, or by plain products,
+which are faster on a CPU). All contenders take turns, one step each per round, the order turning from round to round,
+so that a busy machine slows all alike. Shown are medians of wall time and of the CPU time of the whole process (threads
+that wait by spinning count as busy). Ratios are medians over rounds of ours / peer.
 """
 
 from __future__ import annotations
@@ -146,18 +146,17 @@ def contenders(config: Config, batch: int, peers: list[str]) -> list[Contender]:
     return made
 
 
-def summary(made: list[Contender]) -> dict[str, Any]:
-    rows, ratios = [], {}
+def summary(made: list[Contender]) -> list[dict[str, Any]]:
+    """What each contender took, and how many times as long ours did, turn by turn."""
+    rows = []
     for one in made:
         row: dict[str, Any] = {"name": one.name, "setting": one.setting, "parameters": one.parameters}
-        rows.append({**row, "wall_ms": median(one.wall_ms), "cpu_ms": median(one.cpu_ms)})
-    for name in {one.name for one in made[1:]}:
-        same = [one for one in made if one.name == name]
         for clock in ("wall_ms", "cpu_ms"):
-            fastest = min((getattr(one, clock) for one in same), key=median)
-            pairs = zip(getattr(made[0], clock), fastest, strict=True)
-            ratios[f"{name}_{clock}"] = median(mine / theirs for mine, theirs in pairs)
-    return {"contenders": rows, "ours_over_fastest": dict(sorted(ratios.items()))}
+            pairs = zip(getattr(made[0], clock), getattr(one, clock), strict=True)
+            row[clock] = median(getattr(one, clock))
+            row[f"ours_over_{clock}"] = median(mine / theirs for mine, theirs in pairs)
+        rows.append(row)
+    return rows
 
 
 def main() -> int:
@@ -185,16 +184,16 @@ def main() -> int:
     for turn in range(args.rounds):
         for i in range(len(made)):
             made[(turn + i) % len(made)].take()
-    result = {**vars(args), **summary(made)}
+    result = {**vars(args), "contenders": summary(made)}
     if args.json:
         print(json.dumps(result))
         return 0
-    print(f"{'':<20} {'parameters':>10} {'wall ms':>9} {'cpu ms':>9}")
+    print(f"{'':<20} {'parameters':>10} {'wall ms':>9} {'cpu ms':>9} {'ours / it, wall':>16} {'cpu':>6}")
     for row in result["contenders"]:
         name = f"{row['name']} {row['setting']}"
-        print(f"{name:<20} {row['parameters']:>10} {row['wall_ms']:>9.1f} {row['cpu_ms']:>9.1f}")
-    for name, value in result["ours_over_fastest"].items():
-        print(f"ours / fastest {name:<16} {value:.2f}")
+        times = f"{row['wall_ms']:>9.1f} {row['cpu_ms']:>9.1f}"
+        ratios = f"{row['ours_over_wall_ms']:>16.2f} {row['ours_over_cpu_ms']:>6.2f}"
+        print(f"{name:<20} {row['parameters']:>10} {times} {ratios}")
     return 0
 
 
