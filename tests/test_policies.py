@@ -142,6 +142,7 @@ def test_upscale_adds_the_small_and_the_marked_that_are_long_and_heeds_no_mask(m
 
 def test_the_others_train_one_net_and_vidboot_all_but_that_one() -> None:
     direct, views = direct_only(CONFIG, steps=77), views_only(CONFIG)
+    assert direct.data.held_out == 0 < views.data.held_out
     assert (direct.low_res.train.steps, direct.clip.train.steps, direct.direct.steps) == (0, 0, 77)
     assert views.direct.steps == 0
     assert views.model_copy(update={"direct": CONFIG.direct}) == CONFIG

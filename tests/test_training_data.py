@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+from vidboot import scan
 from vidboot.config import Config
 from vidboot.data.cache import Entry
+from vidboot.data.encode import save_tiny
 from vidboot.data.mixture import Mixture, shares
-from vidboot.training_data import TrainingData, spared
+from vidboot.data.progress import silent
+from vidboot.synthetic import FolderSizes, write_folder
+from vidboot.training_data import Folder, TrainingData, spared
 
 WINDOW, LONG = 8, 64
 
@@ -80,8 +84,19 @@ def test_partial_videos_are_measured_on_before_marked_and_full_ones() -> None:
 def test_where_every_video_is_marked_or_all_of_many_are_full_those_are_measured_on() -> None:
     assert spared(of_views(masked=10, full=3), 0.05) == {"masked000"}
     assert spared(of_views(low_res=3, full=40), 0.05) == {"full000", "full001"}
+    assert spared(of_views(full=20), 0.05) == spared(of_views(full=20), 0.01) == {"full000"}
 
 
 def test_few_full_videos_are_all_trained_on() -> None:
     assert spared(of_views(full=19), 0.05) == spared(of_views(low_res=40, full=40), 0) == frozenset()
     assert spared([("short_clip", name) for name in "abcd"] + [("full", name) for name in "abcd"], 0.5) == frozenset()
+
+
+def test_what_is_measured_on_is_no_full_video_to_train_on(tmp_path: Path) -> None:
+    sizes = FolderSizes(0, 0, 20, 0, 0, 0, long_frames=16)
+    write_folder(tmp_path / "videos", sizes, held_out_path=tmp_path / "none", work=tmp_path / "work", encode=save_tiny)
+    files, shots = scan.usable(tmp_path / "videos", tmp_path / "work")
+    config = Config.model_validate({"video": {"frames": 16, "height": 32, "width": 32, "fps": 8.0}})
+    data = TrainingData.of(Folder(tmp_path / "videos", tmp_path / "work", files, shots), config, silent)
+    assert len(data.held_out) == 1
+    assert {entry.sha256 for entry in data.full} == {entry.sha256 for entry in data.sharp} - data.held_out

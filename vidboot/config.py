@@ -106,7 +106,7 @@ class DataConfig(_Part):
     hide: float = Field(default=0.1, ge=0, le=1)
     """Share of the batches in which extra boxes are hidden from the net and still counted in the loss."""
     held_out: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the partial videos kept from training to measure on; of 20 or more full ones where all are full."""
+    """Share of the partial videos kept from training to measure on; of 20 or more full ones if nearly all are."""
 
 
 class Config(_Part):

@@ -213,8 +213,8 @@ def _as_large_as(target: Target, shot: Shot) -> Shot:
 
 
 def spared(usable: Sequence[tuple[str, str]], share: float) -> frozenset[str]:
-    """Choose files to measure on, by hash: partial ones, else marked ones; full ones only where there are many and no
-    others.
+    """Choose files to measure on, by hash: partial ones, else marked ones; full ones only where there are many and too
+    few others.
 
     Args:
         usable: view and SHA-256 of the file of each shot.
@@ -224,11 +224,11 @@ def spared(usable: Sequence[tuple[str, str]], share: float) -> frozenset[str]:
     for view, sha256 in usable:
         files[view].add(sha256)
 
-    def some(view: str) -> list[str]:
-        ordered = sorted(files[view] - files["full"])
-        return ordered[: round(share * len(ordered)) or int(share > 0 and len(ordered) >= LEAST_PARTIAL)]
+    def some(of: set[str], enough: int) -> list[str]:
+        return sorted(of)[: round(share * len(of)) or int(share > 0 and len(of) >= enough)]
 
-    chosen = some("low_res") + some("short_clip") or some("masked")
-    if not chosen and len(files["full"]) >= LEAST_FULL:
-        chosen = sorted(files["full"])[: round(share * len(files["full"]))]
-    return frozenset(chosen)
+    low_res, clips, masked = (
+        some(files[view] - files["full"], LEAST_PARTIAL) for view in ("low_res", "short_clip", "masked")
+    )
+    full = some(files["full"], LEAST_FULL) if len(files["full"]) >= LEAST_FULL else []
+    return frozenset(low_res + clips or masked or full)

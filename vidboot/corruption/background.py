@@ -61,8 +61,9 @@ def _changed(now: np.ndarray, then: np.ndarray, by: IntPair, lines: Sequence[Int
     (dx, dy), (height, width) = by, now.shape
     changed = np.full(now.shape, np.nan, np.float32)
     top, bottom, left, right = max(0, -dy), min(height, height - dy), max(0, -dx), min(width, width - dx)
-    here, there = now[top:bottom, left:right], then[top + dy : bottom + dy, left + dx : right + dx]
-    changed[top:bottom, left:right] = cv2.absdiff(here, there)
+    if top < bottom and left < right:
+        here, there = now[top:bottom, left:right], then[top + dy : bottom + dy, left + dx : right + dx]
+        changed[top:bottom, left:right] = cv2.absdiff(here, there)
     for x, y in ((0, 0), (-dx, -dy), (way[0] - dx, way[1] - dy)):  # now, then if they stand, then on their way
         for x0, y0, x1, y1 in lines:
             changed[max(0, y0 + y) : max(0, y1 + y), max(0, x0 + x) : max(0, x1 + x)] = np.nan

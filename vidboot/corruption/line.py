@@ -11,13 +11,14 @@ from vidboot.boxes import Box
 from vidboot.corruption.background import Moves
 from vidboot.corruption.fade import LONGEST, QUARTERS, Strength, fade_in, fade_out
 from vidboot.corruption.plate import Plate
-from vidboot.corruption.row import NEW, IntBox, Row, field, length
+from vidboot.corruption.row import NEW, IntBox, Row, field, strength_of
 from vidboot.corruption.static import correlation
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticks import Ticks
 
-FEW = 0.06  # of the strokes of the row that has most: a row with fewer is no part of the line
-LEAST_NEW = 0.25  # share of the strokes of a line that come and go with it: else nothing is known of it
+DENSE = 0.15  # of the strokes of the fullest row, or column: more may be letters that stay for the next line
+LEAST_NEW = 0.25  # share of the strokes of a line that come or go with it: else nothing is known of it
+LEAST_IN_ROW = 3  # strokes that come or go with the line
 MOST_LATEST = 160  # frames whose strengths are kept to see how a line goes
 
 
@@ -31,19 +32,19 @@ class Template:
         self.box = box
         self._sum = np.zeros((box[3] - box[1], box[2] - box[0], 2), np.float32)
         self._seen = 0
-        self._without: np.ndarray | None = None
+        self._without: list[np.ndarray] = []
         self.learn(grey)
 
     def without(self, grey: np.ndarray) -> None:
         """Take note of a frame just before the line came, or just after it went, in a picture that goes on."""
-        self._without = self._field(grey)
+        self._without.append(self._field(grey))
 
     def learn(self, grey: np.ndarray) -> None:
         """Average one more frame in."""
         self._sum += self._field(grey)
         self._seen += 1
         mean = self._sum / self._seen
-        strength = length(mean)
+        strength = strength_of(mean)
         strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
         # What fades away keeps the strokes it had.
         self.strokes = strokes if strokes.any() or self._seen == 1 else self.strokes
@@ -51,16 +52,24 @@ class Template:
 
     @property
     def tight(self) -> IntBox:
-        """The box around the strokes that come and go with the line."""
-        strokes = self.strokes
-        if self._without is not None:
-            mean = self._sum / self._seen
-            new = strokes & (length(mean - self._without) > NEW * length(mean))
-            strokes = new if new.sum() > LEAST_NEW * strokes.sum() else strokes
+        """The box around the strokes, but for sparse ones that stay as the line comes and as it goes: the scene's."""
+        strokes, new = self.strokes, self._new()
         along = strokes.sum(1)
-        rows, columns = np.flatnonzero(along > FEW * along.max()), np.flatnonzero(strokes.any(0))
+        rows = np.flatnonzero((along > DENSE * along.max()) | (new.sum(1) >= LEAST_IN_ROW))
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        across = strokes[first:last].sum(0)
+        columns = np.flatnonzero((across > DENSE * across.max()) | new[first:last].any(0))
         x0, y0, _, _ = self.box
-        return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
+        return x0 + int(columns[0]), y0 + first, x0 + int(columns[-1]) + 1, y0 + last
+
+    def _new(self) -> np.ndarray:
+        """Which strokes change as the line comes or goes; all, where too few do to tell."""
+        if not self._without:
+            return self.strokes
+        mean = self._sum / self._seen
+        changed = np.max([strength_of(mean - without) for without in self._without], axis=0)
+        new = self.strokes & (changed > NEW * strength_of(mean))
+        return new if new.sum() > LEAST_NEW * self.strokes.sum() else self.strokes
 
     def look(self, grey: np.ndarray) -> tuple[float, np.ndarray]:
         """Return `match` in its place, and how strong the strokes are there by quarters of the line, levels, [4]."""
@@ -70,12 +79,13 @@ class Template:
         count = np.bincount(quarter, minlength=QUARTERS)
         return correlation(there, mean), np.bincount(quarter, along, minlength=QUARTERS) / np.maximum(count, 1)
 
-    def at_once(self, shown: np.ndarray, without: np.ndarray, thresholds: TextThresholds) -> bool:
-        """Whether one of two neighbouring frames shows the line and the other nothing of it, or in each quarter of it
-        little more than what edges of a scene that stays have."""
+    def at_once(self, shown: np.ndarray, without: np.ndarray, thresholds: TextThresholds, *, quiet: bool) -> bool:
+        """Whether one of two neighbouring frames shows the line and the other nothing of it, or, where the picture
+        around it is ``quiet``, in each quarter of it little more than what edges of the scene have."""
         match, left = self.look(without)
         _, whole = self.look(shown)
-        return match < thresholds.abrupt_drop or bool((left < thresholds.abrupt_left * whole).all())
+        little = left <= thresholds.abrupt_left * np.maximum(whole, 0)
+        return match < thresholds.abrupt_drop or (quiet and bool(little.all()))
 
     def match(self, grey: np.ndarray, dx: int = 0, dy: int = 0) -> float:
         """Return the correlation of a frame with the template at its strokes, moved by (dx, dy) pixels, -1 to 1.
@@ -134,6 +144,7 @@ class Line:
         self.missed = 0
         self.appeared: bool | None = None  # at once, out of a picture that went on; None: with a cut or the video
         self.vanished: bool | None = None
+        self.gone: np.ndarray | None = None  # the frame after the last that shows it, if the picture goes on
         self.ways: list[Moves] = []  # what moved like it, where it lay beside its place just before or after
         self.ticks = Ticks()
         self.around: np.ndarray | None = None

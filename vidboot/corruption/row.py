@@ -28,7 +28,7 @@ class Row:
         self._strip: IntBox = (0, max(0, box[1] - by), width, min(height, box[3] + by))
         self._sum = np.zeros((self._strip[3] - self._strip[1], width, 2), np.float32)
         self._seen = 0
-        self._without: np.ndarray | None = None
+        self._without: list[np.ndarray] = []
         self.learn(grey)
 
     def learn(self, grey: np.ndarray) -> None:
@@ -38,10 +38,10 @@ class Row:
 
     def without(self, grey: np.ndarray) -> None:
         """Take note of a frame just before the line came, or just after it went, in a picture that goes on."""
-        self._without = field(grey, self._strip)
+        self._without.append(field(grey, self._strip))
 
     def completed(self, box: Box, *, gap: float, still: bool) -> Box:
-        """Return the box of a line, wider by letters on either side, each within ``gap`` heights of the last one.
+        """Return the box of a line, and of letters on either side, each within ``gap`` heights of the last one.
 
         Args:
             box: of what the detector saw of it.
@@ -51,15 +51,16 @@ class Row:
         """
         first, last = (round(side) - self._strip[1] for side in (box[1], box[3]))
         mean, tall = self._sum / self._seen, last - first
-        strength = length(mean)
+        strength = strength_of(mean)
         own = strength[max(0, first) : last, max(0, round(box[0])) : round(box[2])]
         if own.size == 0 or tall > LARGEST:
             return box
         strongest = np.percentile(own, 97)
         ink = _pieces(strength > INK * strongest)
         letters = [one for one in ink if first - SLACK <= one[1] and one[3] <= last + SLACK]
-        if still and self._without is not None:
-            new = (strength > FAINT * strongest) & (length(mean - self._without) > NEW * strength)
+        if still and self._without:
+            changed = np.min([strength_of(mean - without) for without in self._without], axis=0)
+            new = (strength > FAINT * strongest) & (changed > NEW * strength)
             letters += [one for one in _pieces(new) if _mostly_within(one, first, last)]
         letters = [one for one in letters if one[3] - one[1] >= 0.4 * tall]
         x0, y0, x1, y1 = box[0], first, box[2], last
@@ -85,7 +86,7 @@ def _mostly_within(box: IntBox, first: int, last: int) -> bool:
     return tall <= 1.5 * (last - first) and min(last, box[3]) - max(first, box[1]) >= 0.7 * tall
 
 
-def length(gradients: np.ndarray) -> np.ndarray:
+def strength_of(gradients: np.ndarray) -> np.ndarray:
     """Return how strong gradients are, [...] of [..., 2]."""
     return np.hypot(gradients[..., 0], gradients[..., 1])
 

@@ -79,7 +79,7 @@ class _Tracker:
         self.size = grey.shape[1], grey.shape[0]
         cut = self._cut(grey)
         self.past.append((seconds, grey, cut))
-        while self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
+        while len(self.past) > 2 and self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
             self.past.popleft()
         for line in list(self.live):
             self._follow(line, seconds, grey, cut)
@@ -110,14 +110,16 @@ class _Tracker:
             return
         if line.missed == 0:
             line.vanished, line.quiet_after = None, not cut and self._quiet(line, grey)
-            if not cut and len(self.past) > 1:
+            line.gone = None if cut else grey
+            if not cut:
                 shown = self.past[-2][1]
-                line.without(grey)
-                line.vanished = line.template.at_once(shown, grey, self.thresholds)
+                line.vanished = line.template.at_once(shown, grey, self.thresholds, quiet=line.quiet_after)
                 line.ways += _ways(line, grey, shown)
         line.missed += 1
         if line.missed > MISSES:
             self.live.remove(line)
+            if line.gone is not None:
+                line.without(line.gone)
             self._end(line)
             if line.seconds >= self.thresholds.shortest_seconds:
                 self.next_look = seconds  # the next line of a dialogue comes as this one goes
@@ -196,7 +198,7 @@ class _Tracker:
         ways: list[Moves] = []
         before: list[Strength] = []
         began_with_cut = False
-        earliest, later = None, self.past[-1][1]
+        gone, earliest, later = None, None, self.past[-1][1]
         for seconds, grey, cut in reversed(self.past):
             if seconds >= line.begun:
                 began_with_cut, later = cut, grey
@@ -205,13 +207,14 @@ class _Tracker:
             if match >= self.thresholds.match:
                 cuts += began_with_cut and missed == 0
                 first, earliest, began_with_cut, missed = seconds, grey, cut, 0
-                later = grey
+                gone, later = None, grey
                 before.append((seconds, strength))
                 continue
             if missed == 0:
-                appeared = None if began_with_cut else line.template.at_once(later, grey, self.thresholds)
+                appeared = None
                 if not began_with_cut:
-                    line.without(grey)
+                    gone, quiet = grey, self._quiet(line, grey)
+                    appeared = line.template.at_once(later, grey, self.thresholds, quiet=quiet)
                     ways += _ways(line, grey, later)
             missed += 1
             if missed > MISSES:
@@ -222,6 +225,8 @@ class _Tracker:
             return  # what was seen of it before its template was learned holds, unless that was too faint to be it
         line.first, line.appeared, line.before, line.cuts_before = first, appeared, before, cuts
         line.ways += ways
+        if gone is not None:
+            line.without(gone)
         line.quiet_before = earliest is not None and self._quiet(line, earliest)
 
     def _quiet(self, line: Line, grey: np.ndarray) -> bool:
@@ -260,7 +265,7 @@ class _Tracker:
         sure = [line.tight for line in lines if line.event.score >= SURE]
         events = [replace(line.event, score=_among(line, sure)) for line in lines]
         arrived = with_tickers(self.arrived, self.size[0], self.past[-1][0] if self.past else 0.0)
-        return [event for k, event in enumerate(events) if not _inside_another(k, events)] + arrived
+        return [event for k, event in enumerate(events) if not evidence.in_another(k, events)] + arrived
 
 
 def _ways(line: Line, grey: np.ndarray, shown: np.ndarray) -> list[Moves]:
@@ -279,22 +284,3 @@ def _among(line: _Ended, sure: Sequence[Box]) -> float:
     """The score, higher where two sure lines lay in the very same rows: so do those of a film."""
     same = [tight for tight in sure if np.abs(np.subtract(tight, line.tight))[[1, 3]].max() <= SAME_ROWS]
     return max(line.event.score, 0.6) if len(same) >= 2 else line.event.score
-
-
-def _inside_another(k: int, events: Sequence[Found]) -> bool:
-    """Whether an event lies in another that is surer, or as sure and longer, or as long and larger, or alike."""
-    one = events[k]
-    assert one.box is not None
-    for i, other in enumerate(events):
-        assert other.box is not None
-        if (*_weight(other), -i) <= (*_weight(one), -k):
-            continue
-        in_time = other.first_seconds <= one.first_seconds + 0.05 and other.last_seconds >= one.last_seconds - 0.05
-        if in_time and intersection(one.box, other.box) > 0.9 * area_of(one.box):
-            return True
-    return False
-
-
-def _weight(event: Found) -> tuple[float, float, float]:
-    assert event.box is not None
-    return event.score, event.last_seconds - event.first_seconds, area_of(event.box)
