@@ -13,6 +13,7 @@ import torch
 from command import check_refused, train, vidboot
 
 from vidboot.generate import generate
+from vidboot.run import SCHEMA
 
 STAGES = {"low_res0", "low_res1", "gate1", "clip", "gate0", "residual", "direct"}
 
@@ -205,6 +206,7 @@ def test_a_folder_of_something_else_is_no_place_for_a_run(root: Path, trained: A
         ("{", "is not valid JSON"),
         ('{"schema": 0}', "is a run of schema 0"),
         ("{}", "is a run of schema None"),
+        (json.dumps({"schema": SCHEMA}), "lacks cache"),
     ],
 )
 def test_what_is_not_a_run_of_this_version_is_refused(tmp_path: Path, record: str | None, words: str) -> None:

@@ -53,6 +53,7 @@ def make_run(path: Path, side: int, width: int, levels: int) -> None:
         "mean": [-0.5] * 3,
         "spread": 0.15,
         "clip_frames": max(config.clip.window, config.clip.long_window),
+        "cache": str(path / "work" / "cache"),
     }
     run = Run.create(path, record)
     parts = Parts.of(run)

@@ -15,6 +15,7 @@ from torch import Tensor
 from vidboot.build import Model, Policy
 from vidboot.data.encode import VideoWriter, check_mp4, to_uint8
 from vidboot.disk import Disk, Unfinished
+from vidboot.memory import give_back
 from vidboot.noise import normal_like_frames
 from vidboot.run import Run
 from vidboot.sampler import Memory, heun_stream
@@ -77,6 +78,7 @@ def generate(
 
         def on_sweep() -> None:
             unfinished.went(unfinished.done + 1)
+            give_back()  # pieces of the heap that lie idle would add up over a long video
             progress(unfinished.done, sweeps, "sweeps over the video")
 
         with VideoWriter(out, video.width, video.height, video.fps) as writer:

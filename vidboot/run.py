@@ -62,7 +62,13 @@ class Run:
 
     @property
     def work(self) -> Path:
-        """The working folder of the videos it was trained on."""
+        """The working folder of the videos it was trained on.
+
+        Raises:
+            ValueError: ``run.json`` does not tell.
+        """
+        if "cache" not in self.record:
+            raise ValueError(f"{self.path / 'run.json'} lacks cache")
         return Path(self.record["cache"]).parent
 
     def weights(self, stage: str) -> Path:
