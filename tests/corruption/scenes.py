@@ -5,7 +5,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from vidboot.corruption.found import Frames, Picture
+from vidboot.corruption.found import Found, Frames, Picture
 
 FPS = 10.0
 
@@ -54,3 +54,10 @@ def shown(film: np.ndarray) -> Frames:
     """Yield (seconds, picture) at `FPS`."""
     for t, frame in enumerate(film):
         yield t / FPS, Picture(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), partial(np.copy, frame))
+
+
+def covers(one: Found, box: tuple[int, int, int, int]) -> bool:
+    """Whether the box of what was found holds another."""
+    assert one.box is not None
+    x0, y0, x1, y1 = one.box
+    return x0 <= box[0] and y0 <= box[1] and x1 >= box[2] and y1 >= box[3]

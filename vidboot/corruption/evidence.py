@@ -1,11 +1,7 @@
-"""What speaks for a line lying over the picture, and not in the scene, and for one of two that lie in one place."""
+"""What speaks for a line lying over the picture, and not in the scene."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from vidboot.boxes import area, intersection
-from vidboot.corruption.found import Found
 from vidboot.corruption.line import Line
 from vidboot.corruption.thresholds import TextThresholds
 
@@ -37,22 +33,3 @@ def _score_of_standing(line: Line) -> float:
     if line.ticks.sure:
         return 0.7
     return 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
-
-
-def in_another(k: int, events: Sequence[Found]) -> bool:
-    """Whether an event lies in another that is surer, or as sure and longer, or as long and larger, or alike."""
-    one = events[k]
-    assert one.box is not None
-    for i, other in enumerate(events):
-        assert other.box is not None
-        if (*_weight(other), -i) <= (*_weight(one), -k):
-            continue
-        in_time = other.first_seconds <= one.first_seconds + 0.05 and other.last_seconds >= one.last_seconds - 0.05
-        if in_time and intersection(one.box, other.box) > 0.9 * area(one.box):
-            return True
-    return False
-
-
-def _weight(event: Found) -> tuple[float, float, float]:
-    assert event.box is not None
-    return event.score, event.last_seconds - event.first_seconds, area(event.box)

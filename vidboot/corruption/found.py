@@ -1,11 +1,11 @@
 """What a detector says it found, in pixels of the frames it was shown."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vidboot.boxes import Box
+from vidboot.boxes import Box, area, intersection
 from vidboot.masks import Kind
 
 
@@ -44,3 +44,22 @@ def watch(frames: Frames, *watchers: object) -> Frames:
         for watcher in watchers:
             watcher(seconds, picture)  # type: ignore[operator]
         yield seconds, picture
+
+
+def in_another(k: int, events: Sequence[Found]) -> bool:
+    """Whether an event lies in another that is surer, or as sure and longer, or as long and larger, or alike."""
+    one = events[k]
+    assert one.box is not None
+    for i, other in enumerate(events):
+        assert other.box is not None
+        if (*_weight(other), -i) <= (*_weight(one), -k):
+            continue
+        in_time = other.first_seconds <= one.first_seconds + 0.05 and other.last_seconds >= one.last_seconds - 0.05
+        if in_time and intersection(one.box, other.box) > 0.9 * area(one.box):
+            return True
+    return False
+
+
+def _weight(event: Found) -> tuple[float, float, float]:
+    assert event.box is not None
+    return event.score, event.last_seconds - event.first_seconds, area(event.box)

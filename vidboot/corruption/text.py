@@ -18,7 +18,7 @@ from vidboot.boxes import area as area_of
 from vidboot.corruption import evidence
 from vidboot.corruption.background import Moves, background_moves
 from vidboot.corruption.fade import Strength, fade_in
-from vidboot.corruption.found import Found, Frames, Picture
+from vidboot.corruption.found import Found, Frames, Picture, in_another
 from vidboot.corruption.line import IntBox, Line, Template
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.plate import Plate
@@ -265,7 +265,7 @@ class _Tracker:
         sure = [line.tight for line in lines if line.event.score >= SURE]
         events = [replace(line.event, score=_among(line, sure)) for line in lines]
         arrived = with_tickers(self.arrived, self.size[0], self.past[-1][0] if self.past else 0.0)
-        return [event for k, event in enumerate(events) if not evidence.in_another(k, events)] + arrived
+        return [event for k, event in enumerate(events) if not in_another(k, events)] + arrived
 
 
 def _ways(line: Line, grey: np.ndarray, shown: np.ndarray) -> list[Moves]:
