@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up; a module may import what is further down, and what is in its own package.
 LAYERS = (
     ("vidboot_kernels", "boxes", "trust"),
-    ("errors", "plain", "memory", "noise", "views", "masks"),
+    ("errors", "plain", "memory", "noise", "holes", "views", "masks"),
     ("visibility", "denoiser", "decisions", "fill", "muon", "terminal"),
     ("composition", "losses", "metrics", "meter"),
     ("data", "synthetic", "corruption"),

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from vidboot.holes import bridged
 from vidboot.noise import expand
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -61,10 +62,11 @@ class NetDenoiser(nn.Module):
         self.register_buffer("mean", mean.float().view(-1, 1, 1))
 
     def forward(self, y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
-        centred = y - self.mean
+        given = centred = y - self.mean
         if shown is not None:
             centred = torch.where(shown.bool(), centred, 0)
-        scaled = centred * expand((sigma**2 + SIGMA_DATA**2).rsqrt(), y)
+            given = bridged(centred.flatten(0, 1), shown.flatten(0, 1).bool()).view_as(centred)
+        scaled = given * expand((sigma**2 + SIGMA_DATA**2).rsqrt(), y)
         F_y = self.net(scaled.to(self.precision), sigma, shown=shown, pts_seconds=pts_seconds)
         x = self.mean + self._colour(centred, sigma, shown) + F_y.to(y.dtype)
         c = expand(1 / (1 + (sigma / SIGMA_SKIP) ** 2), y)

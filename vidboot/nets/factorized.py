@@ -157,7 +157,7 @@ class FactorizedNet(nn.Module):
         """Return the net's output, in the precision of ``y``.
 
         Args:
-            y: input of about unit variance, 0 where hidden, [B, T, channels_in, H, W].
+            y: input of about unit variance, [B, T, channels_in, H, W].
             sigma: noise level, [B].
             shown: 1 where the net is given the pixel, [B, T, 1, H, W]; None = everywhere.
             pts_seconds: time of each frame, [B, T].
