@@ -1,6 +1,8 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import av.filter
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
@@ -43,6 +45,31 @@ def test_shrinking_video_does_not_darken_it(tmp_path: Path) -> None:
     film = np.full((9, 96, 128, 3), 131, dtype=np.uint8)
     (first, *_) = decode(write_film(tmp_path / "grey.mp4", film), 32, 32)
     assert abs(first.mean() - 131) <= 1
+
+
+COLOURS = np.array([[40, 40, 40], [128, 128, 128], [200, 200, 200], [180, 60, 40], [40, 120, 60], [60, 70, 170]])
+
+
+@pytest.mark.parametrize(
+    ("curve", "least", "most"), [("smpte2084", 0.95, 1.05), ("arib-std-b67", 0.7, 1.0)], ids=["PQ", "HLG"]
+)
+def test_high_dynamic_range_becomes_standard(curve: str, least: float, most: float) -> None:
+    patches = np.repeat(np.repeat(COLOURS[None], 32, 0), 32, 1).astype(np.uint8)
+    height, width, _ = patches.shape
+    standard = VideoFrame.from_ndarray(patches, format="rgb24")
+    standard.color_trc = standard.color_primaries = 1
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format=standard.format, time_base=Fraction(1, 25))
+    wide = graph.add("scale", f"out_transfer={curve}:out_primaries=bt2020:out_color_matrix=bt2020nc:out_range=tv")
+    graph.link_nodes(source, wide, graph.add("format", "yuv420p10le"), graph.add("buffersink")).configure()
+    graph.push(standard)
+    high = graph.pull()
+    assert isinstance(high, VideoFrame)
+    for size in [(height, width), (height // 2, width // 2)]:
+        shown = Resizer(*size)(high, Geometry(width, height, 0, Fraction(1)))
+        centres = shown[size[0] // 2, size[1] // 12 :: size[1] // 6].astype(float)
+        assert (centres >= least * COLOURS - 2).all()
+        assert (centres <= most * COLOURS + 2).all()
 
 
 def test_a_picture_is_never_magnified(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from vidboot.data.geometry import Geometry, center_crop_box
 
 __all__ = ["FILTER", "Decoded", "Resizer", "Thumbnailer", "Video", "center_crop_box", "choose_stream"]
 
-FILTER = "area-1"
+FILTER = "area-2"
 """Name and version of what happens to pixels between decoder and cache."""
 
 # With "area" alone, swscale darkens video by 1.8 levels and halves the resolution of colour, on both ends.
@@ -34,7 +34,9 @@ FORMATS = (
     "yuv4mpegpipe,mjpeg,mjpeg_2000,gif,apng,h261,h263,vc1,cavsvideo,dirac,wtv,nsv,swf,fli,smk,bink,roq,film_cpk,"
     "3gp,mp4,webm,mp3,wav,aac,flac,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,jpegxl_pipe"
 )
-HDR_CURVES = (16, 18)  # perceptual quantizer, hybrid log-gamma
+HDR_TO_STANDARD = {16: "relative_colorimetric", 18: "perceptual"}
+"""How the curves of high dynamic range, perceptual quantizer and hybrid log-gamma, become standard range: with the
+first, what ffmpeg calls perceptual turns bright skies pink."""
 OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
 
@@ -78,7 +80,7 @@ class Video:
     @property
     def hdr(self) -> bool:
         """Whether brightness is stored by one of the curves of high dynamic range."""
-        return self.stream.codec_context.color_trc in HDR_CURVES
+        return self.stream.codec_context.color_trc in HDR_TO_STANDARD
 
     @property
     def average_fps(self) -> float | None:
@@ -183,7 +185,8 @@ def choose_stream(streams: list[VideoStream]) -> VideoStream:
 class Resizer:
     """Crops decoded pictures to a target's aspect, turns them upright and shrinks them by area.
 
-    Smaller pictures are refused, or, with ``enlarge``, interpolated linearly, which is what area does upward.
+    Smaller pictures are refused, or, with ``enlarge``, interpolated linearly, which is what area does upward. High
+    dynamic range becomes standard.
     """
 
     def __init__(self, height: int, width: int, *, enlarge: bool = False) -> None:
@@ -191,7 +194,7 @@ class Resizer:
         self.width = width
         self.enlarge = enlarge
         self._graph = av.filter.Graph()
-        self._graph_is_for: tuple[Geometry, str] | None = None
+        self._graph_is_for: tuple[Geometry, str, int] | None = None
 
     def __call__(self, picture: VideoFrame, geometry: Geometry) -> np.ndarray:
         """Return the picture as uint8 RGB, [H, W, 3].
@@ -199,7 +202,7 @@ class Resizer:
         Raises:
             ValueError: the picture is smaller than the target, and is not to be enlarged.
         """
-        key = (geometry, picture.format.name)
+        key = (geometry, picture.format.name, picture.color_trc)
         if key != self._graph_is_for:
             self._graph, self._graph_is_for = self._make_graph(picture, geometry), key
         self._graph.push(picture)
@@ -225,8 +228,12 @@ class Resizer:
             time_base=picture.time_base or Fraction(1, 1000),
         )
         crop = graph.add("crop", f"{x1 - x0}:{y1 - y0}:{x0}:{y0}:exact=1")
-        scale = graph.add("scale", f"{width}:{height}:flags={SCALE_FLAGS}")
-        graph.link_nodes(source, crop, scale, graph.add("format", "rgb24"), graph.add("buffersink")).configure()
+        nodes = [source, crop, graph.add("scale", f"{width}:{height}:flags={SCALE_FLAGS}")]
+        if (intent := HDR_TO_STANDARD.get(picture.color_trc)) is not None:
+            # By way of RGB: of other formats this scaler forgets what matrix they came by.
+            nodes.append(graph.add("format", "gbrp16le"))
+            nodes.append(graph.add("scale", f"out_transfer=bt709:out_primaries=bt709:intent={intent}"))
+        graph.link_nodes(*nodes, graph.add("format", "rgb24"), graph.add("buffersink")).configure()
         return graph
 
 
