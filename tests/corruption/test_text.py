@@ -269,6 +269,21 @@ def test_a_caption_that_slides_in_and_out_is_asked_about(plate: bool) -> None:
     assert covers(one, (70, 110, 170, 124))
 
 
+def test_stripes_that_are_alike_a_row_off_are_no_caption_that_slides() -> None:
+    rows = np.arange(H) - (np.arange(40)[:, None] + 2) // 5
+    stripes = np.round(80 + 60 * np.sin(2 * np.pi * rows / 7)).astype(np.uint8)
+    film = np.repeat(np.repeat(stripes[:, :, None, None], W, 2), 3, 3)
+    film[10:31, 60:74, 70:170][:, INK] = 190
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        return np.array([[66, 56, 174, 78]], np.float32), np.ones(1, np.float32)
+
+    (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    assert one.score >= SURE
+    assert one.first_seconds == 1
+    assert covers(one, (70, 60, 170, 74))
+
+
 @pytest.mark.parametrize("since", [0, 8])
 def test_a_line_is_covered_with_the_plate_that_comes_with_it_and_not_with_a_wall_that_was_there(since: int) -> None:
     film = panning(60, H, W)

@@ -269,9 +269,13 @@ class _Tracker:
 
 
 def _ways(line: Line, grey: np.ndarray, shown: np.ndarray) -> list[Moves]:
-    """What moved like a line, if it lies beside its place in a frame next to one that shows it there."""
+    """What moved like a line, if it lies beside its place in a frame next to one that shows it there.
+
+    Where the likeness is poor it must be more than the line, in its place, has to itself: stripes are alike a row off.
+    """
     match, x, y = line.template.shifted(grey, SLIDE)
-    return [background_moves(line.outline, shown, grey, x, y)] if match > 0.7 and (x, y) != (0, 0) else []
+    alike = match > 0.75 or match > max(0.7, line.template.match(shown, x, y))
+    return [background_moves(line.outline, shown, grey, x, y)] if alike and (x, y) != (0, 0) else []
 
 
 def _whole(box: Box, width: int, height: int) -> IntBox:
