@@ -43,7 +43,7 @@ class Sizes:
     one species moves three times as much as the others."""
     compared_samples: int = 6
     """Videos of each other policy."""
-    long_samples: int = 4
+    long_samples: int = 12
     """Videos per policy that are measured at ``frames``."""
 
 
