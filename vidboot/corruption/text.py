@@ -31,6 +31,7 @@ from vidboot.trust import SURE
 MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
 SLIDE = 8  # pixels that a line may move from frame to frame as it comes or goes
+LIKE, SURELY_LIKE = 0.7, 0.75  # correlation with a line, of what may be it beside its place
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
@@ -274,7 +275,7 @@ def _ways(line: Line, grey: np.ndarray, shown: np.ndarray) -> list[Moves]:
     Where the likeness is poor it must be more than the line, in its place, has to itself: stripes are alike a row off.
     """
     match, x, y = line.template.shifted(grey, SLIDE)
-    alike = match > 0.75 or match > max(0.7, line.template.match(shown, x, y))
+    alike = match > SURELY_LIKE or match > max(LIKE, line.template.match(shown, x, y))
     return [background_moves(line.outline, shown, grey, x, y)] if alike and (x, y) != (0, 0) else []
 
 
