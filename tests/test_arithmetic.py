@@ -15,7 +15,7 @@ from vidboot.optim import OptimConfig, Optimizer
 from vidboot.synthetic import FolderSizes, write_folder
 
 SIZES = FolderSizes(
-    clips=4, low_res=4, full=3, subtitled=1, truncated=0, held_out=0, side=16, low_res_side=8, short_frames=8
+    clips=4, low_res=4, full=3, subtitled=3, truncated=0, held_out=0, side=16, low_res_side=8, short_frames=8
 )
 SETTINGS = ("precision=float32", "low_res.train.batch=16", "clip.train.batch=16")
 

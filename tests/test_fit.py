@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,14 +40,19 @@ def net() -> NetDenoiser:
 
 def batch(step: int) -> Batch:
     video = torch.randn(2, 3, 3, 4, 4, generator=torch.Generator().manual_seed(step))
-    return Batch(video.clamp(-1, 1), torch.arange(3).expand(2, 3) / 8, sources=["a.mp4", "b.mp4", "a.mp4"])
+    visible = torch.ones(2, 3, 1, 4, 4, dtype=torch.uint8)
+    visible[0, :, :, 1:3] = 0
+    pts_seconds = torch.arange(3).expand(2, 3) / 8
+    return Batch(video.clamp(-1, 1), pts_seconds, visible, visible, sources=["a.mp4", "b.mp4", "a.mp4"])
 
 
-def stage(*, loss: Callable[[nn.Module], Loss] | None = None, **config: Any) -> Stage:
-    def of_view(model: nn.Module) -> Loss:
-        assert isinstance(model, NetDenoiser)
-        return lambda batch, sigma, noise: view_loss(model, batch, sigma, noise)
+def of_view(model: nn.Module, average: nn.Module | None) -> Loss:
+    assert isinstance(model, NetDenoiser)
+    assert average is None or isinstance(average, NetDenoiser)
+    return partial(view_loss, model, guess=average)
 
+
+def stage(*, loss: Callable[[nn.Module, nn.Module | None], Loss] = of_view, **config: Any) -> Stage:
     settings = {
         "steps": STEPS,
         "batch": 2,
@@ -59,7 +65,7 @@ def stage(*, loss: Callable[[nn.Module], Loss] | None = None, **config: Any) -> 
         name="clip",
         config=StageConfig.model_validate(settings),
         model=net(),
-        loss=loss or of_view,
+        loss=loss,
         batch=batch,
         held_out=lambda average: dict.fromkeys(BANDS, float(sum(p.double().sum() for p in average.parameters()))),
     )
@@ -173,6 +179,17 @@ def test_a_training_told_to_stop_ends_at_its_next_step_and_resumes_bit_for_bit(t
         assert torch.equal(value, whole[name])
 
 
+def test_the_average_is_asked_once_a_quarter_of_the_run_is_over(tmp_path: Path) -> None:
+    asked = []
+
+    def loss(model: nn.Module, average: nn.Module | None) -> Loss:
+        of_batch = of_view(model, average)
+        return lambda *drawn: asked.append(average is not None) or of_batch(*drawn)
+
+    fit(stage(loss=loss, steps=8), new_run(tmp_path / "run"))
+    assert asked == [False] * 2 + [True] * 6
+
+
 def test_a_row_of_metrics_says_what_a_person_asks(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = []
     fit(stage(), new_run(tmp_path / "run"), rows.append)
@@ -188,12 +205,11 @@ def test_a_loss_that_is_not_finite_stops_with_step_files_and_checkpoint(
     wrong: float, in_gradient: bool, checkpoint_seconds: float, tmp_path: Path
 ) -> None:
     run = new_run(tmp_path / "run")
+    steps = iter(range(STEPS))
 
-    def fails_at_step_3(model: nn.Module) -> Loss:
-        steps = iter(range(STEPS))
-
+    def fails_at_step_3(model: nn.Module, average: nn.Module | None) -> Loss:
         def loss(batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
-            value = stage().loss(model)(batch, sigma, noise)
+            value = of_view(model, average)(batch, sigma, noise)
             if next(steps) != 3:
                 return value
             if in_gradient:

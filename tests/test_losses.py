@@ -4,8 +4,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidboot.denoiser import SIGMA_DATA, NetDenoiser
-from vidboot.losses import MAX_WEIGHT, Batch, held_out_losses, loss_weight, squared_error, view_loss
+from vidboot.denoiser import SIGMA_DATA, Denoiser, NetDenoiser
+from vidboot.holes import bridged
+from vidboot.losses import (
+    GIVEN_SIGMA,
+    MAX_WEIGHT,
+    TAUGHT_SIGMA,
+    Batch,
+    filled,
+    held_out_losses,
+    loss_weight,
+    squared_error,
+    view_loss,
+)
 from vidboot.noise import expand
 
 B, T, H, W = 3, 4, 4, 6
@@ -101,10 +112,57 @@ def test_a_clip_that_shows_nothing_is_left_out() -> None:
     visible = pixels(0.5, 2)
     visible[1] = 0
     denoiser = NetDenoiser(Mix(), torch.zeros(3))
-    error = loss_weight(sigma) * squared_error(denoiser, batch_of(video, visible), sigma, noise)
-    loss = view_loss(denoiser, batch_of(video, visible), sigma, noise)
-    torch.testing.assert_close(loss, (error[0] + error[2]) / 2)
+    batch = batch_of(video, visible)
+    error = loss_weight(sigma) * squared_error(denoiser, filled(batch, sigma, noise, None), sigma, noise)
+    torch.testing.assert_close(view_loss(denoiser, batch, sigma, noise), (error[0] + error[2]) / 2)
     assert view_loss(denoiser, batch_of(video, visible * 0), sigma, noise) == 0
+
+
+LEVELS = torch.tensor([0.9 * GIVEN_SIGMA, 0.9 * TAUGHT_SIGMA, TAUGHT_SIGMA])
+"""A hole stays a hole; a guess is given; a guess teaches, too."""
+
+
+def seven(y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+    return torch.full_like(y, 7)
+
+
+@pytest.mark.parametrize("guess", [None, seven])
+def test_the_more_noise_the_more_a_guess_stands_for(guess: Denoiser | None) -> None:
+    video, noise, visible = random(B, T, 3, H, W), random(B, T, 3, H, W, seed=1), pixels(0.5, 2)
+    visible[:, 1] = 0  # of a frame that shows nothing there is nothing to guess by
+    shown = visible * pixels(0.5, 3)
+    batch = batch_of(video, visible, shown)
+    now = filled(batch, LEVELS, noise, guess)
+    assert now.visible is not None
+    assert now.shown is not None
+    bridge = bridged(video.flatten(0, 1), visible.flatten(0, 1).bool()).view_as(video)
+    guessed = (visible == 0) & visible.bool().any((-2, -1), keepdim=True)
+    expected = torch.where(guessed, bridge if guess is None else 7, video)
+    for i, (given, taught) in enumerate([(False, False), (True, False), (True, True)]):
+        assert torch.equal(now.video[i], expected[i] if given else video[i])
+        assert torch.equal(now.shown[i].bool(), shown[i].bool() | (given & guessed[i]))
+        assert torch.equal(now.visible[i].bool(), visible[i].bool() | (taught & guessed[i]))
+
+
+def test_a_net_that_guesses_sees_what_is_visible_and_learns_nothing_by_guessing() -> None:
+    video, noise, visible = random(B, T, 3, H, W), random(B, T, 3, H, W, seed=1), pixels(0.5, 2)
+    net, found = NetDenoiser(Mix(), torch.zeros(3)), []
+    for hidden in (0.0, float("nan")):
+        batch = filled(batch_of(torch.where(visible.bool(), video, hidden), visible), torch.ones(B), noise, net)
+        assert not batch.video.requires_grad
+        found.append(batch.video)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("sigma", [0.5 * GIVEN_SIGMA, 2.0])
+def test_nothing_is_guessed_where_it_would_not_be_used(sigma: float) -> None:
+    def never(y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        raise AssertionError("asked")
+
+    video, noise, everything = random(B, T, 3, H, W), random(B, T, 3, H, W, seed=1), pixels(2.0, 2)
+    visible = pixels(0.5, 2) if sigma < GIVEN_SIGMA else everything
+    batch = batch_of(video, visible, visible * pixels(0.5, 3))
+    assert filled(batch, torch.full((B,), sigma), noise, never) is batch
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 4.0])

@@ -2,8 +2,9 @@
 
 Makes small procedural folders of the same scenes and trains one run on each: clean (the control); every clip marked at
 one place, with masks and without; and marked at many places, with masks, so that each place is clear in most clips.
-Prints how much of the mark each run paints, above the control and as a share of the run without masks, and the loss on
-clean held-out video. Run it again to go on: every training resumes.
+Prints how much of the mark each run paints, above the control and as a share of the run without masks, beside the
+most of it that shows some pixels aside, where no mark was, and the loss on clean held-out video. Run it again to go on:
+every training resumes.
 
     python tools/bench_leak.py OUT [--kind mark|subtitle] [--clips 300] [--steps 400] [--samples 16] [--seed 0] [--json]
 """
@@ -39,7 +40,7 @@ CASES = ("clean", "masked", "unmasked", "scattered")
 SIDE, FPS, SHORT, LONG = 32, 8, 16, 64
 LOGO = np.random.default_rng(0).choice([20, 128, 250], (7, 10, 3)).astype(np.uint8)
 PLACE = (20, 3)
-HELD_OUT_VIDEOS, HELD_OUT_FRAMES, SAMPLE_FRAMES = 8, 32, 32
+HELD_OUT_VIDEOS, HELD_OUT_FRAMES, SAMPLE_FRAMES = 64, 32, 32
 LEAST_LEAK = 0.05
 """Without masks at least this much above the control must leak, or the share says nothing."""
 
@@ -117,6 +118,13 @@ def template(kind: str) -> metrics.Template:
     return metrics.mark_template(as_videos(np.stack(marked)), (x0, y0, x1, y1))
 
 
+def aside(template: metrics.Template) -> list[metrics.Template]:
+    """The template up to three pixels to either side: what is like it there as well is like it by chance."""
+    width = template.gradient.shape[-1] + 1
+    columns = (template.column + by for by in (-3, -2, -1, 1, 2, 3))
+    return [template._replace(column=column) for column in columns if 0 <= column <= SIDE - width]
+
+
 def as_videos(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
@@ -131,6 +139,7 @@ def measure(model: Model, kind: str, samples: int) -> dict[str, float]:
     losses = held_out_losses(evenly_timed(denoise), [batch], BANDS, seed=3)
     return {
         "leak_score": metrics.leak_score(generated, [template(kind)]),
+        "leak_score_aside": metrics.leak_score(generated, aside(template(kind))),
         "held_out_loss": sum(losses) / len(losses),
         "motion_energy": metrics.motion_energy(generated),
     }

@@ -93,7 +93,7 @@ class Learner:
         steps: int,
         *,
         batch: int | None = None,
-        loss: Callable[[nn.Module], Loss] = lambda net: partial(view_loss, net),  # type: ignore[arg-type]
+        loss: Callable[[nn.Module, nn.Module | None], Loss] = lambda net, _: partial(view_loss, net),  # type: ignore[arg-type]
         lower: float = 0.0,
         held_out: Callable[[nn.Module], Mapping[float, float]] | None = None,
         any_length: bool = False,
@@ -134,7 +134,7 @@ class Learner:
     def gated_composition(self, n: int) -> Denoise:
         """The view gate fitted on the n videos: some hundred weights."""
         gate = ViewGate(self.mean, reach=float("inf"))
-        loss = lambda gate: partial(view_loss, evenly_timed(whole(self.composition(n, gate))))  # noqa: E731
+        loss = lambda gate, _: partial(view_loss, evenly_timed(whole(self.composition(n, gate))))  # noqa: E731
         fitted = self.fit(f"gate-n{n}", gate, self.full(n), GATE_STEPS, loss=loss, batch=8, lr=GATE_LR)
         return whole(self.composition(n, fitted))  # type: ignore[arg-type]
 
@@ -215,7 +215,7 @@ class Learner:
 
         Half as many steps, as each needs D_views too.
         """
-        loss = partial(residual_loss, D_views=D_views, penalty=penalty)
+        loss = lambda residual, _: residual_loss(residual, D_views, penalty=penalty)  # noqa: E731
 
         def made(name: str, seen: Tensor) -> Residual:
             net = Residual(self.clip(n), fps=FPS, knots=knots()).requires_grad_(True)

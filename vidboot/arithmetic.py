@@ -1,8 +1,9 @@
 """How much arithmetic a training takes, so that two can be given the same: FLOPs of all matrix products.
 
 Counted are the nets' products and attention, forward and backward, the frozen nets that a gate or a residual is trained
-over, the cross-fit, and Muon's orthogonalisation. Not counted is what costs next to nothing beside them or is no
-training: elementwise work, held-out measurements, samples on the way.
+over, the cross-fit, guesses of what masks hide, one for each clip of a shot that has a mask, and Muon's
+orthogonalisation. Not counted is what costs next to nothing beside them or is no training: elementwise work, held-out
+measurements, samples on the way.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from vidboot.config import Config
 from vidboot.data.clips import Pool
 from vidboot.data.mixture import Mixture
 from vidboot.data.progress import silent
-from vidboot.fit import StageConfig
+from vidboot.fit import LEARNED, StageConfig
 from vidboot.muon import POLYNOMIALS
 from vidboot.nets.factorized import PLACE_OCTAVES, SIGMA_FEATURES, NetConfig
 from vidboot.run import Run
@@ -103,10 +104,13 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
 def _view(name: str, stage: StageConfig, net: NetConfig, pool: Pool | Mixture, size: tuple[int, int], seed: int) -> int:
     """FLOPs of a view's net: each of its batches has a length of its own."""
     shapes = Counter(pool.shape(stage.batch, seed=seed, stage=name, step=step) for step in range(stage.steps))
-    clips = sum(
-        n * B * forward_and_backward(net, frames=T, height=size[0], width=size[1]) for (B, T), n in shapes.items()
-    )
-    return clips + stage.steps * update(net)
+    guesses = (1 - LEARNED) * pool.masked
+
+    def clip(T: int) -> float:
+        shape = {"frames": T, "height": size[0], "width": size[1]}
+        return forward_and_backward(net, **shape) + guesses * forward(net, **shape)
+
+    return round(sum(n * B * clip(T) for (B, T), n in shapes.items())) + stage.steps * update(net)
 
 
 def _composition(config: Config, plan: Plan, frames: int, top: int) -> int:

@@ -46,6 +46,8 @@ class NonFiniteLoss(WorkFailed):
     """Training stopped because a loss, or its gradient, was NaN or infinite."""
 
 
+LEARNED = 0.25
+"""Share of a run after which the average is worth asking."""
 Loss = Callable[[Batch, Tensor, Tensor], Tensor]
 """(batch, sigma [B], noise like the video) -> scalar."""
 
@@ -58,8 +60,8 @@ class Stage:
     config: StageConfig
     model: nn.Module
     """Holds the parameters; only those that require a gradient are trained."""
-    loss: Callable[[nn.Module], Loss]
-    """Binds the loss to the model or to its average."""
+    loss: Callable[[nn.Module, nn.Module | None], Loss]
+    """Binds the loss to the model and, once it has learned something, to its average."""
     batch: Callable[[int], Batch]
     """The batch of a step: a pure function of the step."""
     held_out: Callable[[nn.Module], Mapping[float, float]] | None = None
@@ -102,9 +104,12 @@ def fit(
     model, average = stage.model, copy.deepcopy(stage.model).requires_grad_(False)
     optimizer = Optimizer(model, config.optim)
     first = _resume(stage, run, average, optimizer)
-    loss_of, clock = stage.loss(model), _Clock(first, config.steps)
+    loss_of, clock = stage.loss(model, None), _Clock(first, config.steps)
+    learned = max(first, round(LEARNED * config.steps))
     for step, batch in _prefetched(stage, first, clock):
         sigma, noise = _draw(stage, step, batch)
+        if step == learned:
+            loss_of = stage.loss(model, average)
         loss = loss_of(batch, sigma, noise)
         loss.backward()
         norm = optimizer.step(step, config.steps)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vidboot.denoiser import SIGMA_DATA, Denoiser
+from vidboot.holes import bridged
 from vidboot.noise import expand
 from vidboot.views import View, restrict_visible
 
@@ -16,6 +17,10 @@ BANDS = (0.02, 0.05, 0.12, 0.3, 0.7, 1.6, 4.0, 10.0)
 """Noise levels at which the held-out loss is measured."""
 MAX_WEIGHT = 16.0
 """Cap of the loss weight: a net that predicts x would otherwise spend itself on the last trace of noise."""
+GUESS_SIGMA = 0.05
+"""Noise level at which a net looks at what is visible to guess what is not."""
+GIVEN_SIGMA, TAUGHT_SIGMA = 0.1, 0.5
+"""Noise levels from which a guess is given in place of a hole, and from which it passes for the scene."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,49 @@ def loss_weight(sigma: Tensor) -> Tensor:
     return ((sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2).clamp(max=MAX_WEIGHT)
 
 
+def filled(batch: Batch, sigma: Tensor, noise: Tensor, guess: Denoiser | None) -> Batch:
+    """Give a net whole frames to learn from: where noise blurs it, a guess stands for what is hidden.
+
+    A net that sees nothing but frames with holes falls behind at whole ones, the more the longer it trains. So it is
+    given a guess (in the manner of expectation-maximisation, Rozet et al. 2024, arXiv 2405.13712) and, where noise
+    drowns what is wrong with the guess, learns it too (Ambient-o, Daras et al. 2025, arXiv 2506.10038). Under little
+    noise a hole stays a hole, of which the net is told: there it learns to guess.
+
+    Args:
+        batch: clips of one view.
+        sigma: noise level that the batch is to be learned at, [B].
+        noise: unit normal, like the video.
+        guess: makes the clean video of what is visible; None: a bridge over each hole does.
+
+    Returns:
+        Like ``batch``, but more of it is shown, and may be trusted at its ``sigma`` alone. Frames of which nothing is
+        visible stay as they are.
+    """
+    if batch.visible is None:
+        return batch
+    assert batch.shown is not None
+    visible, level = batch.visible.bool(), expand(sigma, batch.video)
+    given = ~visible & visible.any((-2, -1), keepdim=True) & (level >= GIVEN_SIGMA)
+    holed = given.flatten(1).any(1)
+    if not holed.any():
+        return batch
+    video, taught = batch.video.clone(), given & (level >= TAUGHT_SIGMA)
+    video[holed] = torch.where(given[holed], _guessed(batch, holed, noise, guess), video[holed])
+    return replace(batch, video=video, visible=batch.visible | taught, shown=batch.shown | given)
+
+
+@torch.no_grad()
+def _guessed(batch: Batch, clips: Tensor, noise: Tensor, guess: Denoiser | None) -> Tensor:
+    """Some clips without holes, as a denoiser makes them of what is visible, or bridged: [clips, T, C, H, W]."""
+    assert batch.visible is not None
+    video, visible = batch.video[clips], batch.visible[clips]
+    if guess is None:
+        return bridged(video.flatten(0, 1), visible.flatten(0, 1).bool()).view_as(video)
+    # Backward in time, so that the guess tells nothing of the noise that it is to be told from.
+    y = video + GUESS_SIGMA * noise[clips].flip(1)
+    return guess(y, y.new_full(y.shape[:1], GUESS_SIGMA), shown=visible, pts_seconds=batch.pts_seconds[clips])
+
+
 def squared_error(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
     """Mean squared error of each clip over what we know of it and can trust, unweighted: [B]."""
     y = batch.video + expand(sigma, batch.video) * noise
@@ -64,7 +112,9 @@ def squared_error(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor
     return torch.where(trusted, miss, 0).square().sum((1, 2, 3, 4)) / trusted.sum((1, 2, 3, 4)).clamp(min=1)
 
 
-def view_loss(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
+def view_loss(
+    denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor, *, guess: Denoiser | None = None
+) -> Tensor:
     """Weighted squared error on the pixels we can trust (Karras et al. 2022, Eq. 2 and Table 1).
 
     Args:
@@ -72,10 +122,12 @@ def view_loss(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) ->
         batch: clips of one view.
         sigma: noise level, [B].
         noise: unit normal, like the video.
+        guess: fills what is hidden where that can be; see ``filled``.
 
     Returns:
         Mean over the clips that show anything, each normalised by its visible pixels: a scalar.
     """
+    batch = filled(batch, sigma, noise, guess)
     error = loss_weight(sigma) * squared_error(denoiser, batch, sigma, noise)
     if batch.visible is None:
         return error.mean()

@@ -109,7 +109,7 @@ def test_what_hides_a_pixel_of_a_small_video_hides_all_that_it_became() -> None:
 
 def test_no_level_below_the_least_of_a_batch_is_trained_at() -> None:
     config = StageConfig(batch=64)
-    stage = Stage("clip", config, nn.Identity(), lambda net: lambda *a: torch.zeros(()), lambda step: small_batch())
+    stage = Stage("clip", config, nn.Identity(), lambda net, _: lambda *a: torch.zeros(()), lambda step: small_batch())
     batch = small_batch()
     batch = replace(batch, video=batch.video.repeat(32, 1, 1, 1, 1))
     free, _ = _draw(stage, 3, batch)

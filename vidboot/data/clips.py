@@ -56,6 +56,11 @@ class Pool:
         """Length of the longest clip drawn."""
         return max(self._fill, default=0)
 
+    @property
+    def masked(self) -> float:
+        """Share of the shots that have a mask."""
+        return len(self._marked(0)) / max(1, len(self.entries))
+
     @cached_property
     def _fill(self) -> list[int]:
         """How long a clip each shot fills; where all clips are to be of one length, no longer than enough shots do."""

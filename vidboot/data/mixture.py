@@ -70,6 +70,11 @@ class Mixture:
         """Length of the longest clip drawn."""
         return max(pool.longest for pool, share in zip(self._pools, self.shares, strict=True) if share)
 
+    @property
+    def masked(self) -> float:
+        """Share of the clips whose shots have a mask."""
+        return sum(share * pool.masked for pool, share in zip(self._pools, self.shares, strict=True))
+
     def batch(self, size: int, *, seed: int, stage: str, step: int) -> Batch:
         """Draw a batch of ``size`` short clips, or of as many frames in fewer, longer ones."""
         pool, count = self._drawn(size, step)
