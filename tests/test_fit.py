@@ -5,7 +5,6 @@ Run as a program, this file trains in children that are killed: see ``train_in_c
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -21,7 +20,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import vidboot.run
 from vidboot.denoiser import NetDenoiser
 from vidboot.fit import Loss, NonFiniteLoss, Stage, StageConfig, Stopped, fit
 from vidboot.losses import BANDS, Batch, view_loss
@@ -233,53 +231,6 @@ def test_a_loss_that_is_not_finite_stops_with_step_files_and_checkpoint(
     assert not run.done("clip")
 
 
-def test_a_save_that_fails_half_way_leaves_the_previous_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "clip" / "checkpoint.safetensors"
-    save_tensors(path, {"a": torch.arange(3)}, step=1)
-
-    def half(tensors: object, file: Path, metadata: object) -> None:
-        file.write_bytes(b"half of a file")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(vidboot.run, "save_file", half)
-    with pytest.raises(KeyboardInterrupt):
-        save_tensors(path, {"a": torch.arange(4)}, step=2)
-    tensors, facts = load_tensors(path)
-    assert tensors["a"].tolist() == [0, 1, 2]
-    assert facts == {"step": 1}
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_who_reads_a_file_while_it_is_saved_anew_reads_the_old_one_whole(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    save_tensors(path, {"a": torch.arange(3)})
-    before = path.read_bytes()
-    with path.open("rb") as reader:
-        save_tensors(path, {"a": torch.arange(500)})
-        assert reader.read() == before
-    assert len(load_tensors(path)[0]["a"]) == 500
-
-
-@pytest.mark.parametrize("cut", [1, 2, 3, 12])
-def test_a_line_of_metrics_cut_short_is_left_out(tmp_path: Path, cut: int) -> None:
-    run = new_run(tmp_path / "run")
-    for step in (1, 2):
-        run.log({"stage": "clip", "step": step, "held_out_bands": {"0.02": 1.0}})
-    path = run.path / "metrics.jsonl"
-    path.write_bytes(path.read_bytes()[:-cut])
-    assert [row["step"] for row in run.metrics()] == [1]
-
-
-def test_only_what_will_be_written_again_is_forgotten(tmp_path: Path) -> None:
-    run = new_run(tmp_path / "run")
-    for name, step in (("clip", 1), ("low_res0", 2), ("clip", 2), ("clip", 3)):
-        run.log({"stage": name, "step": step})
-    run.forget("clip", 1)
-    assert [(row["stage"], row["step"]) for row in run.metrics()] == [("clip", 1), ("low_res0", 2)]
-
-
 @pytest.mark.parametrize(
     "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 )
@@ -313,21 +264,6 @@ def test_the_rates_rise_stay_and_fall_to_almost_nothing() -> None:
     assert course[10:61] == [1.0] * 51
     assert course[-1] == pytest.approx(1 / 40)
     assert course[60:] == sorted(course[60:], reverse=True)
-
-
-def test_a_foreign_folder_is_no_place_for_a_run(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="is not empty and holds no run"):
-        new_run(tmp_path)
-    (tmp_path / "run" / ".run.json.partial").parent.mkdir()
-    (tmp_path / "run" / ".run.json.partial").write_text("what a kill left")
-    assert new_run(tmp_path / "run").record["schema"] == 2
-    (tmp_path / "run.json").write_text(json.dumps({"schema": 3}))
-    with pytest.raises(ValueError, match="is a run of schema 3; this vidboot reads schema 2"):
-        Run(tmp_path)
-    (tmp_path / "run.json").write_text("{")
-    with pytest.raises(ValueError, match="is not valid JSON"):
-        Run(tmp_path)
 
 
 if __name__ == "__main__":
