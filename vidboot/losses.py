@@ -92,7 +92,7 @@ def _guessed(batch: Batch, clips: Tensor, noise: Tensor, guess: Denoiser | None)
     video, visible = batch.video[clips], batch.visible[clips]
     if guess is None:
         return bridged(video.flatten(0, 1), visible.flatten(0, 1).bool()).view_as(video)
-    # Backward in time, so that the guess tells nothing of the noise that it is to be told from.
+    # Backward in time, so that the guess of a clip tells little of the noise that it is to be told from.
     y = video + GUESS_SIGMA * noise[clips].flip(1)
     return guess(y, y.new_full(y.shape[:1], GUESS_SIGMA), shown=visible, pts_seconds=batch.pts_seconds[clips])
 
