@@ -9,7 +9,7 @@ from gaussian import gaussian, matrix
 from torch import Tensor
 
 from vidboot.composition import Plan, Stream, counted, joined, only_band, plain_sum, tapered, whole, windowed
-from vidboot.sampler import heun
+from vidboot.sampler import sde
 from vidboot.views import LowRes
 
 FRAMES, SIDE = 8, 4
@@ -74,12 +74,15 @@ def test_exact_scores_sample_the_law_as_the_steps_grow_finer() -> None:
     assert fine < coarse / 50
 
 
-def test_the_flow_is_what_the_sampler_does() -> None:
+@pytest.mark.parametrize("fresh", [0.0, 1.0])
+def test_the_recursion_is_what_the_sampler_does(fresh: float) -> None:
     C, levels = law().C, case.levels(60, 0.03, 6)
-    noise = torch.eye(D, dtype=torch.float64).view(D, FRAMES, 1, SIDE, SIDE)
-    video = heun(gaussian(C), levels[0] * noise, torch.cat([levels, torch.zeros(1)]))
+    basis = torch.eye(len(levels) * D, dtype=torch.float64).view(-1, len(levels), FRAMES, 1, SIDE, SIDE)
+    noise = lambda level, first, last: basis[:, level, first:last]  # noqa: E731
+    sigmas = torch.cat([levels, torch.zeros(1)])
+    video = sde(gaussian(C), levels[0] * noise(0, 0, FRAMES), sigmas, noise, fresh=fresh)
     last = matrix(gaussian(C), levels[-1].item(), SHAPE)  # the sampler ends on D_y, the matrices on y
-    made = last @ case.sampled(case.wiener(C, levels), levels) @ last
+    made = last @ case.sampled(case.wiener(C, levels), levels, fresh=fresh) @ last
     torch.testing.assert_close(video.flatten(1).T @ video.flatten(1), made, atol=1e-6, rtol=1e-6)
 
 

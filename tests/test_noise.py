@@ -33,17 +33,18 @@ def test_ln_sigma_has_the_mean_and_deviation_it_was_given() -> None:
 
 
 @pytest.mark.parametrize("levels", [2, 3, 18, 40])
-@pytest.mark.parametrize("rho", [1.0, 7.0])
-def test_a_schedule_falls_from_its_first_level_through_its_last_to_0(levels: int, rho: float) -> None:
-    sigmas = Schedule(levels=levels, sigma_max=30.0, sigma_min=0.01, rho=rho).sigmas()
+def test_a_schedule_falls_in_equal_ratios_from_its_first_level_to_its_last_and_then_to_0(levels: int) -> None:
+    sigmas = Schedule(levels=levels, sigma_max=30.0, sigma_min=0.01).sigmas()
     assert len(sigmas) == levels + 1
-    assert (sigmas.diff() < 0).all()
+    ratios = sigmas[1:-1] / sigmas[:-2]
+    assert (ratios < 1).all()
+    torch.testing.assert_close(ratios, ratios[:1].expand_as(ratios))
     assert sigmas[0].item() == pytest.approx(30)
     assert sigmas[-2].item() == pytest.approx(0.01)
     assert sigmas[-1] == 0
 
 
-@pytest.mark.parametrize("wrong", [{"levels": 1}, {"sigma_max": 0}, {"rho": -1}, {"steps": 3}])
+@pytest.mark.parametrize("wrong", [{"levels": 1}, {"sigma_max": 0}, {"fresh": -1}, {"steps": 3}])
 def test_a_schedule_that_is_none_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Schedule.model_validate(wrong)
@@ -64,10 +65,11 @@ def test_the_noise_of_a_frame_depends_neither_on_cutting_nor_on_length() -> None
     assert torch.equal(normal_like_frames(shape, seed=3, first=0, last=50)[:, :20], noise)
 
 
-def test_frames_videos_and_seeds_have_noise_of_their_own() -> None:
-    noise = torch.cat([normal_like_frames((2, 3, 16, 16), seed=seed, first=0, last=8) for seed in (0, 1)])
-    one_each = noise.flatten(0, 1).flatten(1).double()  # [32, 768]
-    likeness = torch.corrcoef(one_each) - torch.eye(32, dtype=torch.float64)
+def test_frames_videos_seeds_and_levels_have_noise_of_their_own() -> None:
+    drawn = [(seed, level) for seed in (0, 1) for level in (0, 1, 2)]
+    noise = torch.cat([normal_like_frames((2, 3, 16, 16), seed=s, first=0, last=8, level=n) for s, n in drawn])
+    one_each = noise.flatten(0, 1).flatten(1).double()  # [96, 768]
+    likeness = torch.corrcoef(one_each) - torch.eye(len(one_each), dtype=torch.float64)
     assert likeness.abs().max() < 0.2
     assert noise.std().item() == pytest.approx(1, abs=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.02)

@@ -69,9 +69,9 @@ def test_a_foreign_folder_is_no_place_for_a_run(tmp_path: Path) -> None:
         new_run(tmp_path)
     (tmp_path / "run" / ".run.json.partial").parent.mkdir()
     (tmp_path / "run" / ".run.json.partial").write_text("what a kill left")
-    assert new_run(tmp_path / "run").record["schema"] == 2
-    (tmp_path / "run.json").write_text(json.dumps({"schema": 3}))
-    with pytest.raises(ValueError, match="is a run of schema 3; this vidboot reads schema 2"):
+    assert new_run(tmp_path / "run").record["schema"] == 3
+    (tmp_path / "run.json").write_text(json.dumps({"schema": 4}))
+    with pytest.raises(ValueError, match="is a run of schema 4; this vidboot reads schema 3"):
         Run(tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ValueError, match="is not valid JSON"):

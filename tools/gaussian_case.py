@@ -6,6 +6,7 @@ linear: D* = C (C + sigma²)^-1. A composition is a stack of matrices W [S, d, d
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -186,16 +187,24 @@ def nats(C: Tensor, other: Tensor) -> float:
     return (inside.trace() - len(C) - torch.linalg.slogdet(inside)[1]).item() / 2
 
 
-def sampled(W: Tensor, sigmas: Tensor) -> Tensor:
-    """Covariance of what Heun's method makes of noise at ``sigmas[0]``; W at the falling levels, left at the last."""
-    flow = sigmas[0] * torch.eye(W.shape[-1], dtype=W.dtype)
-    eye = torch.eye(W.shape[-1], dtype=W.dtype)
-    for i in range(len(sigmas) - 1):
-        sigma, sigma_next = sigmas[i], sigmas[i + 1]
-        slope = (eye - W[i]) @ flow / sigma
-        ahead = flow + (sigma_next - sigma) * slope
-        flow = flow + (sigma_next - sigma) / 2 * (slope + (eye - W[i + 1]) @ ahead / sigma_next)
-    return flow @ flow.T
+def sampled(W: Tensor, sigmas: Tensor, *, fresh: float = 1.0) -> Tensor:
+    """Covariance of what the sampler (``vidboot.sampler``) makes of noise at ``sigmas[0]``, left at the last level.
+
+    W at the falling levels. Of y and the answer before it, D, the covariance is followed from level to level.
+    """
+    d = W.shape[-1]
+    eye = torch.eye(d, dtype=W.dtype)
+    both = torch.zeros(2 * d, 2 * d, dtype=W.dtype)  # of y, then of D
+    both[:d, :d] = sigmas[0] ** 2 * eye
+    for i, (sigma, sigma_next) in enumerate(itertools.pairwise(sigmas)):
+        step = (sigma / sigma_next).log()
+        kept, drawn = (-(1 + fresh) * step).exp(), sigma_next**2 * (1 - (-2 * fresh * step).exp())
+        half_way = step / (2 * (sigmas[i - 1] / sigma).log()) if i else 0.0
+        of_y = torch.cat([kept * eye + (1 - kept) * (1 + half_way) * W[i], -(1 - kept) * half_way * eye], 1)
+        onward = torch.cat([of_y, torch.cat([W[i], torch.zeros_like(eye)], 1)])
+        both = onward @ both @ onward.T
+        both[:d, :d] += drawn * eye
+    return both[:d, :d]
 
 
 def lag_correlation(C: Tensor, frames: int, lag: int) -> float:

@@ -35,6 +35,8 @@ MOST_MEASURED = 64
 """Left-out videos that are measured, at most."""
 TUNING_LR = 0.5
 """Rates of a net that begins from trained weights, over those from nothing."""
+LONG_LR = 1.5
+"""Rates of a training that takes several times as long, over the usual ones."""
 GATE_STEPS, GATE_LR = 30, 20 / 3
 """Of the view gate; its rate is the one of the presets."""
 FEW_STEPS, EACH = 100, 60
@@ -140,9 +142,13 @@ class Learner:
 
     # -- one net for all of them -----------------------------------------------------------------------------------
 
-    def pooled(self, n: int) -> Denoise:
-        """One net, taught by short clips, by small videos from some noise level on, and by the n full ones."""
-        net = self.fit(f"pooled-n{n}", self._fresh(), self.of_all(n), self.case.direct_steps)
+    def pooled(self, n: int, *, times: int = 1) -> Denoise:
+        """One net, taught by short clips, by small videos from some noise level on, and by the n full ones.
+
+        ``times`` as many steps as the others may take, then at higher rates.
+        """
+        name, lr = (f"pooled-n{n}-x{times}", LONG_LR) if times > 1 else (f"pooled-n{n}", 1.0)
+        net = self.fit(name, self._fresh(), self.of_all(n), times * self.case.direct_steps, lr=lr)
         return at_frame_rate(net, FPS)  # type: ignore[arg-type]
 
     def of_all(self, n: int) -> Callable[[int], Batch]:

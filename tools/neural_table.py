@@ -18,9 +18,9 @@ from torch import Tensor
 from vidboot import metrics
 from vidboot.composition import whole
 from vidboot.denoiser import Denoise
-from vidboot.noise import Schedule
+from vidboot.noise import Schedule, normal_like_frames
 from vidboot.run import write_text
-from vidboot.sampler import heun
+from vidboot.sampler import sde
 
 COMPOSITION, DIRECT, TUNED = "composition", "direct", "tuned clip net"
 RESIDUAL, BLEND, DIRECT_BLEND = "residual", "tuned clip net, gated", "direct and views, gated (twice the steps)"
@@ -53,6 +53,8 @@ ONLY = {
 }
 """Not at all n: with many, each step of the residual needs the composition too, and nothing is left out to gate by."""
 RESAMPLES = 2000
+MEMORY_LEVELS = 35
+"""Noise levels that samples of the memory's measure pass."""
 
 
 def cells() -> list[tuple[str, int]]:
@@ -90,13 +92,20 @@ def _memory(out: Path, way: str, seed: int) -> Path:
     return out / f"memory-{re.sub('[^a-z]+', '-', way)}-seed{seed}.json"
 
 
-def memory(denoise: Denoise, learner: Learner, test: Tensor) -> dict[str, float]:
-    """Do samples of what was learned without any full video keep what they show?"""
+def memory(denoise: Denoise, learner: Learner, test: Tensor, *, fresh: float = 1.0) -> dict[str, float]:
+    """Do samples of what was learned without any full video keep what they show?
+
+    ``fresh`` is the sampler's.
+    """
     case = learner.case
-    sigmas = Schedule(levels=18, sigma_max=100.0, sigma_min=0.05).sigmas()
-    noise = torch.randn(test.shape, generator=torch.Generator().manual_seed(learner.seed))
+    sigmas = Schedule(levels=MEMORY_LEVELS, sigma_max=100.0, sigma_min=0.05).sigmas()
+    B, T, *frame = test.shape
+
+    def noise(level: int, first: int, last: int) -> Tensor:
+        return normal_like_frames((B, *frame), seed=learner.seed, first=first, last=last, level=level)
+
     with torch.no_grad():
-        made = heun(denoise, learner.mean.view(-1, 1, 1) + sigmas[0].item() * noise, sigmas)
+        made = sde(denoise, learner.mean.view(-1, 1, 1) + sigmas[0].item() * noise(0, 0, T), sigmas, noise, fresh=fresh)
     lag = 3 * case.frames // 4
     features = {name: metrics.colour_features(x) for name, x in (("made", made), ("real", test))}
     over = {

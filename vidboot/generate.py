@@ -18,7 +18,7 @@ from vidboot.disk import Disk, Unfinished
 from vidboot.memory import give_back
 from vidboot.noise import normal_like_frames
 from vidboot.run import Run
-from vidboot.sampler import Memory, heun_stream
+from vidboot.sampler import in_memory, sde_stream
 
 WRITE_FRAMES = 16
 """Frames of noise drawn at a time."""
@@ -40,7 +40,7 @@ def generate(
 
     Args:
         run_path: a trained run.
-        out: the file; its folder also holds the noisy video meanwhile, 12 bytes a value.
+        out: the file; its folder also holds the noisy video meanwhile, 16 bytes a value.
         frames: length of the video.
         policy: which of the run's nets make it.
         seed: the same seed gives the same video.
@@ -59,21 +59,31 @@ def generate(
     run = Run(run_path)
     model = Model(run)
     video = model.config.video
-    sigmas = model.config.sampler.sigmas()
+    sigmas, fresh = model.config.sampler.sigmas(), model.config.sampler.fresh
     length = model.length(policy, frames)
     stream = model.stream(policy, length)
-    sweeps, shape = 2 * len(sigmas) - 3, (3, video.height, video.width)
-    identity = {"weights": run.trained(), "sigmas": sigmas.tolist(), "length": length, "policy": policy, "seed": seed}
+    sweeps, shape = len(sigmas) - 1, (3, video.height, video.width)
+    identity = {
+        "weights": run.trained(),
+        "sigmas": sigmas.tolist(),
+        "fresh": fresh,
+        "length": length,
+        "policy": policy,
+        "seed": seed,
+    }
+
+    def noise(level: int, first: int, last: int) -> Tensor:
+        return normal_like_frames((1, *shape), seed=seed, first=first, last=last, level=level)
 
     with Unfinished.beside(out, identity, does="generates") as unfinished, torch.no_grad():
         device, begun = model.device, unfinished.begun
-        y, ahead, after = (
-            Disk(unfinished.folder / name, length, shape, device, keep=begun) for name in ("y", "ahead", "after")
+        y, after, D_before, D_now = (
+            Disk(unfinished.folder / name, length, shape, device, keep=begun)
+            for name in ("y", "after", "D_before", "D_now")
         )
         for first in () if begun else range(0, length, WRITE_FRAMES):
             last = min(first + WRITE_FRAMES, length)
-            noise = normal_like_frames((1, *shape), seed=seed, first=first, last=last)
-            y.write(first, model.parts.mean.view(3, 1, 1) + sigmas[0].item() * noise)
+            y.write(first, model.parts.mean.view(3, 1, 1) + sigmas[0].item() * noise(0, first, last))
         unfinished.went(unfinished.done)
 
         def on_sweep() -> None:
@@ -83,30 +93,33 @@ def generate(
 
         with VideoWriter(out, video.width, video.height, video.fps) as writer:
             written = 0
-            for part in heun_stream(stream, (y, ahead, after), sigmas, on_sweep, done=unfinished.done):
+            stores = (y, after, D_before, D_now)
+            for part in sde_stream(stream, stores, sigmas, noise, on_sweep, fresh=fresh, done=unfinished.done):
                 kept = part[0, : frames - written].cpu()
                 if len(kept):
                     writer.write(to_uint8(kept))
                 written += len(kept)
-        for store in (y, ahead, after):
+        for store in stores:
             store.close()
     return {"video": str(out), "frames": frames, "fps": video.fps, "policy": policy, "seed": seed}
 
 
 @torch.no_grad()
 def sample(model: Model, policy: Policy, *, videos: int, frames: int, seed: int, batch: int = 8) -> Iterator[Tensor]:
-    """Sample videos in memory, ``batch`` at a time: parts [batch, frames, 3, H, W], clipped to [-1, 1]."""
-    video, sigmas = model.config.video, model.config.sampler.sigmas()
-    length = model.length(policy, frames)
+    """Sample videos in memory, ``batch`` at a time: parts [batch, frames, 3, H, W], clipped to [-1, 1].
+
+    Number i is what ``generate`` makes with ``seed + i``, so near seeds share videos.
+    """
+    video, sampler = model.config.video, model.config.sampler
+    sigmas, length = sampler.sigmas(), model.length(policy, frames)
     stream = model.stream(policy, length)
-    device = model.device
-    for first in range(0, videos, batch):
-        B = min(batch, videos - first)
-        noise = [
-            normal_like_frames((1, 3, video.height, video.width), seed=seed + first + i, first=0, last=length)
-            for i in range(B)
-        ]
-        y = model.parts.mean.view(3, 1, 1) + sigmas[0].float() * torch.cat(noise)
-        noisy, ahead = Memory(y.to(device)), Memory(torch.empty_like(y, device=device))
-        parts = heun_stream(stream, (noisy, ahead, noisy), sigmas)
+    for start in range(0, videos, batch):
+        seeds = range(seed + start, seed + min(start + batch, videos))
+
+        def noise(level: int, first: int, last: int, seeds: range = seeds) -> Tensor:
+            shape = (1, 3, video.height, video.width)
+            return torch.cat([normal_like_frames(shape, seed=s, first=first, last=last, level=level) for s in seeds])
+
+        y = model.parts.mean.view(3, 1, 1) + sigmas[0].float() * noise(0, 0, length)
+        parts = sde_stream(stream, in_memory(y.to(model.device)), sigmas, noise, fresh=sampler.fresh)
         yield torch.cat(list(parts), 1)[:, :frames].clamp(-1, 1).cpu()

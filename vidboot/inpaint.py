@@ -81,8 +81,7 @@ class Filler:
 
         def noise(level: int, first: int, last: int) -> Tensor:
             B, _, *frame = stores[0].read(0, 1).shape
-            seed = self.seed * 1009 + level
-            return normal_like_frames((B, *frame), seed=seed, first=first, last=last).to(mean)
+            return normal_like_frames((B, *frame), seed=self.seed, first=first, last=last, level=level).to(mean)
 
         for first in range(0, given.frames, READ_FRAMES):
             last = min(first + READ_FRAMES, given.frames)

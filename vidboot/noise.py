@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
@@ -25,7 +27,7 @@ class SigmaDensity(BaseModel):
 
 
 class Schedule(BaseModel):
-    """The levels a sampler visits (Karras et al. 2022, Eq. 5)."""
+    """The levels a sampler visits, in equal ratios, and how much noise it draws anew at each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,8 +37,8 @@ class Schedule(BaseModel):
     """First level; at least ten standard deviations of the widest direction of the video."""
     sigma_min: float = Field(default=0.02, gt=0)
     """Last level above zero."""
-    rho: float = Field(default=7.0, gt=0)
-    """Larger: more of the levels are small."""
+    fresh: float = Field(default=1.0, ge=0)
+    """Noise drawn anew, over that of the reverse SDE: 0 is the ODE, which forgives a net less."""
 
     @model_validator(mode="after")
     def _falls(self) -> Schedule:
@@ -47,8 +49,7 @@ class Schedule(BaseModel):
     def sigmas(self) -> Tensor:
         """Return the levels from ``sigma_max`` to 0: [levels + 1], float64."""
         i = torch.arange(self.levels, dtype=torch.float64) / (self.levels - 1)
-        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return torch.cat([(high + i * (low - high)) ** self.rho, i.new_zeros(1)])
+        return torch.cat([self.sigma_max * (self.sigma_min / self.sigma_max) ** i, i.new_zeros(1)])
 
 
 def raised(sigma: Tensor, least: float) -> Tensor:
@@ -61,19 +62,24 @@ def expand(sigma: Tensor, like: Tensor) -> Tensor:
     return sigma.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
 
 
-def normal_like_frames(shape: tuple[int, ...], *, seed: int, first: int, last: int) -> Tensor:
+LevelNoise = Callable[[int, int, int], Tensor]
+"""(number of a noise level, first frame, last) -> unit normal noise of the frames, [B, last - first, C, H, W]."""
+
+
+def normal_like_frames(shape: tuple[int, ...], *, seed: int, first: int, last: int, level: int = 0) -> Tensor:
     """Draw unit normal noise of the frames ``first..last`` of an endless video.
 
     Each frame has its own generator, so the noise of a frame does not depend on how the video is cut or how long it is.
 
     Args:
         shape: of one frame, [B, C, H, W].
+        level: number of the noise level, below 1009; each has noise of its own.
 
     Returns:
         [B, last - first, C, H, W], float32.
     """
+    number = (seed * 1009 + level) * 1_000_003
     frames = [
-        torch.randn(shape, generator=torch.Generator().manual_seed((seed * 1_000_003 + t) % 2**63))
-        for t in range(first, last)
+        torch.randn(shape, generator=torch.Generator().manual_seed((number + t) % 2**63)) for t in range(first, last)
     ]
     return torch.stack(frames, 1)

@@ -1,10 +1,18 @@
-"""From noise to video: Heun's method on the probability-flow ODE (Karras et al. 2022, Algorithm 1), swept in time.
+"""From noise to video: the reverse-time SDE of diffusion (Song et al. 2021, arXiv 2011.13456), swept in time.
+
+From one noise level to the next the denoiser's answer is taken to go on changing as it did from the level before, and
+its value half way is taken for all of the step; the rest is solved exactly (SDE-DPM-Solver++(2M), Lu et al. 2022, arXiv
+2211.01095). So a level costs one look at the video.
+
+The noise that is drawn anew at every level is what nets profit from that are not exact: the ODE carries to its end what
+it made of its first, noisiest looks, the SDE forgets what it got wrong there.
 
 The video lives in stores that are read and written a few frames at a time, so a sweep of any length fits in memory.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Protocol
@@ -14,6 +22,7 @@ from torch import Tensor
 
 from vidboot.composition import Noisy, Stream
 from vidboot.denoiser import Denoise
+from vidboot.noise import LevelNoise
 
 
 class Store(Protocol):
@@ -44,48 +53,54 @@ class Memory:
         self.video[:, first : first + part.shape[1]] = part
 
 
-def heun_stream(
+Stores = tuple[Store, Store, Store, Store]
+"""The noisy video, the same at the next level, the denoiser's answer at the level before, and now."""
+
+
+def sde_stream(
     denoise: Stream,
-    stores: tuple[Store, Store, Store],
+    stores: Stores,
     sigmas: Tensor,
+    noise: LevelNoise,
     on_sweep: Callable[[], None] = lambda: None,
     *,
+    fresh: float = 1.0,
     done: int = 0,
 ) -> Iterator[Tensor]:
     """Step from noise to video; the last sweep yields the finished frames, in order.
 
     Args:
         denoise: the model, as a stream.
-        stores: of one shape: the noisy video, already at ``sigmas[0]``, and two for scratch; all are overwritten. No
-            sweep writes where it reads, so that one broken off can be done again; where none will be, the third may be
-            the first.
+        stores: of one shape: the noisy video, already at ``sigmas[0]``, and three for scratch; all are overwritten. No
+            sweep writes where it reads, so that one broken off can be done again; where none will be, the fourth may
+            be the third.
         sigmas: decreasing levels that end at 0, [levels + 1].
+        noise: unit normal, given the number of the level, from 1 on, and the frames.
         on_sweep: called after each sweep over the video.
+        fresh: how much noise is drawn anew: 1 is the SDE, 0 the ODE.
         done: sweeps to leave out, the stores being as these left them.
 
     Returns:
         Parts [B, any number, C, H, W] of the video.
     """
-    y, ahead, after = stores
+    y, after, D_before, D_now = stores
     B = y.read(0, 1).shape[0]
     levels = sigmas.tolist()
     assert levels[-1] == 0, "the last level is 0"
-    for level, (sigma, sigma_next) in enumerate(pairwise(levels[:-1])):
-        if done <= 2 * level:
-            # Euler: ahead = y + (sigma_next - sigma) * score direction
-            for first, y_part, D_y in _sweep(denoise, y, sigma, B):
-                ahead.write(first, y_part + (sigma_next - sigma) / sigma * (y_part - D_y))
+    for level, (sigma, sigma_next) in enumerate(pairwise(levels[:-1]), start=1):
+        if done < level:
+            step = math.log(sigma / sigma_next)
+            kept, drawn = math.exp(-(1 + fresh) * step), sigma_next * math.sqrt(1 - math.exp(-2 * fresh * step))
+            half_way = step / (2 * math.log(levels[level - 2] / sigma)) if level > 1 else 0.0
+            for first, y_part, D in _sweep(denoise, y, sigma, B):
+                last = first + D.shape[1]
+                D_half_way = D + half_way * (D - D_before.read(first, last)) if half_way else D
+                D_now.write(first, D)
+                after.write(first, kept * y_part + (1 - kept) * D_half_way + drawn * noise(level, first, last).to(D))
             on_sweep()
-        if done <= 2 * level + 1:
-            # Heun: average the direction with the one found ahead
-            for first, ahead_part, D_ahead in _sweep(denoise, ahead, sigma_next, B):
-                y_part = y.read(first, first + D_ahead.shape[1])
-                slope = (ahead_part - y_part) / (sigma_next - sigma) + (ahead_part - D_ahead) / sigma_next
-                after.write(first, y_part + (sigma_next - sigma) / 2 * slope)
-            on_sweep()
-        y, after = after, y
-    # The last step, to 0, is Euler's: it lands on the denoised video.
-    yield from (D_y for _, _, D_y in _sweep(denoise, y, levels[-2], B))
+        y, after, D_before, D_now = after, y, D_now, D_before
+    # The last step, to 0, lands on the denoised video.
+    yield from (D for _, _, D in _sweep(denoise, y, levels[-2], B))
     on_sweep()
 
 
@@ -93,19 +108,18 @@ def renoised_stream(
     denoise: Stream,
     stores: tuple[Store, Store],
     sigmas: Tensor,
-    noise: Callable[[int, int, int], Tensor],
+    noise: LevelNoise,
     on_sweep: Callable[[], None] = lambda: None,
 ) -> Iterator[Tensor]:
     """Denoise, add fresh noise of the next level, and again: y = D + sigma_next noise.
 
-    With pixels that are known it ends nearer to them than the ODE does in as many sweeps: an ODE carries what it made
-    of the first, noisiest look at them to its end, here each level looks anew, through other noise.
+    With pixels that are known it ends nearer to them than the ODE or the SDE do in as many sweeps.
 
     Args:
         denoise: the model, as a stream.
         stores: the noisy video, already at ``sigmas[0]``, and a scratch store of the same shape; both are overwritten.
         sigmas: decreasing levels that end at 0, [levels + 1].
-        noise: unit normal, given the number of the level and the frames: (level, first, last) -> [B, T, C, H, W].
+        noise: unit normal, given the number of the level, from 1 on, and the frames.
         on_sweep: called after each sweep over the video.
 
     Returns:
@@ -116,11 +130,11 @@ def renoised_stream(
     levels = sigmas.tolist()
     assert levels[-1] == 0, "the last level is 0"
     for level, (sigma, sigma_next) in enumerate(pairwise(levels[:-1]), start=1):
-        for first, _, D_y in _sweep(denoise, y, sigma, B):
-            ahead.write(first, D_y + sigma_next * noise(level, first, first + D_y.shape[1]).to(D_y))
+        for first, _, D in _sweep(denoise, y, sigma, B):
+            ahead.write(first, D + sigma_next * noise(level, first, first + D.shape[1]).to(D))
         y, ahead = ahead, y
         on_sweep()
-    yield from (D_y for _, _, D_y in _sweep(denoise, y, levels[-2], B))
+    yield from (D for _, _, D in _sweep(denoise, y, levels[-2], B))
     on_sweep()
 
 
@@ -132,17 +146,22 @@ def _sweep(denoise: Stream, store: Store, sigma: float, B: int) -> Iterator[tupl
         first += D.shape[1]
 
 
-def heun(denoise: Denoise, y: Tensor, sigmas: Tensor) -> Tensor:
+def sde(denoise: Denoise, y: Tensor, sigmas: Tensor, noise: LevelNoise, *, fresh: float = 1.0) -> Tensor:
     """Step a video held in memory from noise to its end.
 
     Args:
         denoise: (y, sigma [B]) -> D_y.
-        y: already at ``sigmas[0]``: data mean + sigmas[0] * noise, [B, T, C, H, W].
-        sigmas: decreasing levels that end at 0.
+        y: already at ``sigmas[0]``: data mean + sigmas[0] * noise, [B, T, C, H, W]; left as it is.
+        sigmas, noise, fresh: as in ``sde_stream``.
     """
 
     def stream(noisy: Noisy, sigma: Tensor) -> Iterator[Tensor]:
         yield denoise(noisy.read(0, noisy.frames), sigma)
 
-    noisy, ahead = Memory(y.clone()), Memory(torch.empty_like(y))
-    return torch.cat(list(heun_stream(stream, (noisy, ahead, noisy), sigmas)), 1)
+    return torch.cat(list(sde_stream(stream, in_memory(y.clone()), sigmas, noise, fresh=fresh)), 1)
+
+
+def in_memory(y: Tensor) -> Stores:
+    """Stores for a video that is not broken off; ``y`` is overwritten."""
+    D = Memory(torch.empty_like(y))
+    return Memory(y), Memory(torch.empty_like(y)), D, D

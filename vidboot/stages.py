@@ -22,9 +22,9 @@ from vidboot.fit import Loss, Report, Stage, StageConfig, fit
 from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss
 from vidboot.metrics import Template, leak_score
 from vidboot.nets.residual import Residual
-from vidboot.noise import expand
+from vidboot.noise import expand, normal_like_frames
 from vidboot.run import Run
-from vidboot.sampler import heun
+from vidboot.sampler import sde
 from vidboot.training_data import TrainingData
 
 HELD_OUT_CLIPS = 16
@@ -120,14 +120,19 @@ class Training:
         """Leave a picture of sampled clips, one a row, as samples/STAGE-STEP.png, and measure the marks in them."""
         assert isinstance(net, NetDenoiser)
         like = pool.batch(STRIP_ROWS, seed=self.config.seed, stage="strip", step=0).to(net.mean.device)
-        noise = torch.randn(like.video.shape, generator=torch.Generator().manual_seed(self.config.seed))
+        B, T, *frame = like.video.shape
         sigmas = self.config.sampler.model_copy(update={"levels": STRIP_LEVELS}).sigmas()
 
         @torch.no_grad()
         def denoise(y: Tensor, sigma: Tensor) -> Tensor:
             return net(y, sigma, pts_seconds=like.pts_seconds)
 
-        video = heun(denoise, net.mean + sigmas[0].item() * noise.to(like.video), sigmas).cpu()
+        def noise(level: int, first: int, last: int) -> Tensor:
+            shape, seed = (B, *frame), self.config.seed
+            return normal_like_frames(shape, seed=seed, first=first, last=last, level=level).to(like.video)
+
+        y = net.mean + sigmas[0].item() * noise(0, 0, T)
+        video = sde(denoise, y, sigmas, noise).cpu()
         strip = video[:, :: max(1, video.shape[1] // STRIP_FRAMES)].clamp(-1, 1).add(1).mul(127.5).round().byte()
         folder = self.run.path / "samples"
         folder.mkdir(exist_ok=True)
