@@ -86,6 +86,14 @@ def test_the_recursion_is_what_the_sampler_does(fresh: float) -> None:
     torch.testing.assert_close(video.flatten(1).T @ video.flatten(1), made, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["windows tapered", "DiffCollage", "region graph"])
+def test_fresh_noise_brings_what_a_composition_makes_nearer_to_the_truth(name: str) -> None:
+    one, levels = law(), case.levels(60, 0.03, 60)
+    W = one.compositions(levels)[name]
+    ode, sde_ = (case.wasserstein(one.C, case.sampled(W, levels, fresh=fresh)) for fresh in (0.0, 1.0))
+    assert sde_ < 0.9 * ode
+
+
 @LAWS
 def test_what_the_views_determine_agrees_with_them_and_knows_no_more(one: case.Case) -> None:
     determined = one.determined(2)

@@ -53,7 +53,7 @@ ONLY = {
 }
 """Not at all n: with many, each step of the residual needs the composition too, and nothing is left out to gate by."""
 RESAMPLES = 2000
-MEMORY_LEVELS = 35
+MEMORY_LEVELS = 70
 """Noise levels that samples of the memory's measure pass."""
 
 
