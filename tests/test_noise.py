@@ -44,7 +44,7 @@ def test_a_schedule_falls_in_equal_ratios_from_its_first_level_to_its_last_and_t
     assert sigmas[-1] == 0
 
 
-@pytest.mark.parametrize("wrong", [{"levels": 1}, {"sigma_max": 0}, {"fresh": -1}, {"steps": 3}])
+@pytest.mark.parametrize("wrong", [{"levels": 1}, {"levels": 1009}, {"sigma_max": 0}, {"fresh": -1}, {"steps": 3}])
 def test_a_schedule_that_is_none_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Schedule.model_validate(wrong)

@@ -31,8 +31,8 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    levels: int = Field(default=18, ge=2)
-    """Noise levels above zero."""
+    levels: int = Field(default=18, ge=2, lt=1009)
+    """Noise levels above zero; each has noise of its own (``normal_like_frames``)."""
     sigma_max: float = Field(default=40.0, gt=0)
     """First level; at least ten standard deviations of the widest direction of the video."""
     sigma_min: float = Field(default=0.02, gt=0)
