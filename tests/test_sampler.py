@@ -11,8 +11,8 @@ from torch import Tensor
 from vidboot.composition import Noisy, Stream, joined, tapered, whole, windowed
 from vidboot.denoiser import Denoise
 from vidboot.disk import Disk
-from vidboot.noise import LevelNoise, Schedule, expand, normal_like_frames
-from vidboot.sampler import Memory, Stores, in_memory, sde, sde_stream
+from vidboot.noise import LevelNoise, Schedule, expand, level_noise
+from vidboot.sampler import Memory, Stores, memory_stores, sde, sde_stream
 from vidboot.views import LowRes
 
 FRAME = 4, 1, 2, 3  # T, C, H, W
@@ -127,10 +127,7 @@ STREAM = joined(windowed(mixing, tapered(4, 2)), LowRes(2), windowed(mixing, tap
 
 
 def noise_of(*shape: int) -> LevelNoise:
-    def noise(level: int, first: int, last: int) -> Tensor:
-        return normal_like_frames((1, *shape), seed=2, first=first, last=last, level=level)
-
-    return noise
+    return level_noise((1, *shape), 2)
 
 
 @pytest.mark.parametrize("frames", [3, 8, 23])
@@ -143,7 +140,7 @@ def test_sweeping_stores_gives_what_memory_gives_bit_for_bit(frames: int, tmp_pa
     y_, after, D_before, D_now = (Disk(tmp_path / name, frames, shape, torch.device("cpu")) for name in names)
     y_.write(0, y[:, :2])
     y_.write(2, y[:, 2:])
-    stores: list[Stores] = [in_memory(y.clone()), (y_, after, D_before, D_now)]
+    stores: list[Stores] = [memory_stores(y.clone()), (y_, after, D_before, D_now)]
     for four in stores:
         sweeps: list[None] = []
         parts = list(sde_stream(STREAM, four, sigmas, noise, lambda seen=sweeps: seen.append(None)))
@@ -188,7 +185,7 @@ def test_each_level_costs_one_look() -> None:
         asked.append(round(sigma.item(), 4))
         yield noisy.read(0, noisy.frames)
 
-    list(sde_stream(recorded, in_memory(torch.zeros(1, 2, 1, 1, 1)), torch.tensor([4.0, 2.0, 1.0, 0.0]), silent))
+    list(sde_stream(recorded, memory_stores(torch.zeros(1, 2, 1, 1, 1)), torch.tensor([4.0, 2.0, 1.0, 0.0]), silent))
     assert asked == [4, 2, 1]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from vidboot import metrics
 from vidboot.composition import whole
 from vidboot.denoiser import Denoise
-from vidboot.noise import Schedule, normal_like_frames
+from vidboot.noise import Schedule, level_noise
 from vidboot.run import write_text
 from vidboot.sampler import sde
 
@@ -100,10 +100,7 @@ def memory(denoise: Denoise, learner: Learner, test: Tensor, *, fresh: float = 1
     case = learner.case
     sigmas = Schedule(levels=MEMORY_LEVELS, sigma_max=100.0, sigma_min=0.05).sigmas()
     B, T, *frame = test.shape
-
-    def noise(level: int, first: int, last: int) -> Tensor:
-        return normal_like_frames((B, *frame), seed=learner.seed, first=first, last=last, level=level)
-
+    noise = level_noise((B, *frame), learner.seed)
     with torch.no_grad():
         made = sde(denoise, learner.mean.view(-1, 1, 1) + sigmas[0].item() * noise(0, 0, T), sigmas, noise, fresh=fresh)
     lag = 3 * case.frames // 4

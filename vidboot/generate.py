@@ -16,9 +16,9 @@ from vidboot.build import Model, Policy
 from vidboot.data.encode import VideoWriter, check_mp4, to_uint8
 from vidboot.disk import Disk, Unfinished
 from vidboot.memory import give_back
-from vidboot.noise import normal_like_frames
+from vidboot.noise import level_noise
 from vidboot.run import Run
-from vidboot.sampler import in_memory, sde_stream
+from vidboot.sampler import memory_stores, sde_stream
 
 WRITE_FRAMES = 16
 """Frames of noise drawn at a time."""
@@ -58,29 +58,20 @@ def generate(
     check_mp4(out)
     run = Run(run_path)
     model = Model(run)
-    video = model.config.video
-    sigmas, fresh = model.config.sampler.sigmas(), model.config.sampler.fresh
-    length = model.length(policy, frames)
+    video, sampler = model.config.video, model.config.sampler
+    sigmas, length = sampler.sigmas(), model.length(policy, frames)
     stream = model.stream(policy, length)
     sweeps, shape = len(sigmas) - 1, (3, video.height, video.width)
-    identity = {
-        "weights": run.trained(),
-        "sigmas": sigmas.tolist(),
-        "fresh": fresh,
-        "length": length,
-        "policy": policy,
-        "seed": seed,
-    }
-
-    def noise(level: int, first: int, last: int) -> Tensor:
-        return normal_like_frames((1, *shape), seed=seed, first=first, last=last, level=level)
-
+    noise = level_noise((1, *shape), seed)
+    identity = {"weights": run.trained(), "sampler": sampler.model_dump()}
+    identity |= {"length": length, "policy": policy, "seed": seed}
     with Unfinished.beside(out, identity, does="generates") as unfinished, torch.no_grad():
         device, begun = model.device, unfinished.begun
         y, after, D_before, D_now = (
             Disk(unfinished.folder / name, length, shape, device, keep=begun)
             for name in ("y", "after", "D_before", "D_now")
         )
+        stores = y, after, D_before, D_now
         for first in () if begun else range(0, length, WRITE_FRAMES):
             last = min(first + WRITE_FRAMES, length)
             y.write(first, model.parts.mean.view(3, 1, 1) + sigmas[0].item() * noise(0, first, last))
@@ -93,8 +84,8 @@ def generate(
 
         with VideoWriter(out, video.width, video.height, video.fps) as writer:
             written = 0
-            stores = (y, after, D_before, D_now)
-            for part in sde_stream(stream, stores, sigmas, noise, on_sweep, fresh=fresh, done=unfinished.done):
+            how = {"fresh": sampler.fresh, "done": unfinished.done}
+            for part in sde_stream(stream, stores, sigmas, noise, on_sweep, **how):
                 kept = part[0, : frames - written].cpu()
                 if len(kept):
                     writer.write(to_uint8(kept))
@@ -115,11 +106,7 @@ def sample(model: Model, policy: Policy, *, videos: int, frames: int, seed: int,
     stream = model.stream(policy, length)
     for start in range(0, videos, batch):
         seeds = range(seed + start, seed + min(start + batch, videos))
-
-        def noise(level: int, first: int, last: int, seeds: range = seeds) -> Tensor:
-            shape = (1, 3, video.height, video.width)
-            return torch.cat([normal_like_frames(shape, seed=s, first=first, last=last, level=level) for s in seeds])
-
+        noise = level_noise((1, 3, video.height, video.width), *seeds)
         y = model.parts.mean.view(3, 1, 1) + sigmas[0].float() * noise(0, 0, length)
-        parts = sde_stream(stream, in_memory(y.to(model.device)), sigmas, noise, fresh=sampler.fresh)
+        parts = sde_stream(stream, memory_stores(y.to(model.device)), sigmas, noise, fresh=sampler.fresh)
         yield torch.cat(list(parts), 1)[:, :frames].clamp(-1, 1).cpu()

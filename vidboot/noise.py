@@ -83,3 +83,12 @@ def normal_like_frames(shape: tuple[int, ...], *, seed: int, first: int, last: i
         torch.randn(shape, generator=torch.Generator().manual_seed((number + t) % 2**63)) for t in range(first, last)
     ]
     return torch.stack(frames, 1)
+
+
+def level_noise(shape: tuple[int, ...], *seeds: int) -> LevelNoise:
+    """Noise of the levels of one video, or batch of them, of ``shape`` a frame for each seed, one after the other."""
+
+    def noise(level: int, first: int, last: int) -> Tensor:
+        return torch.cat([normal_like_frames(shape, seed=s, first=first, last=last, level=level) for s in seeds])
+
+    return noise

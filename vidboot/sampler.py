@@ -158,10 +158,10 @@ def sde(denoise: Denoise, y: Tensor, sigmas: Tensor, noise: LevelNoise, *, fresh
     def stream(noisy: Noisy, sigma: Tensor) -> Iterator[Tensor]:
         yield denoise(noisy.read(0, noisy.frames), sigma)
 
-    return torch.cat(list(sde_stream(stream, in_memory(y.clone()), sigmas, noise, fresh=fresh)), 1)
+    return torch.cat(list(sde_stream(stream, memory_stores(y.clone()), sigmas, noise, fresh=fresh)), 1)
 
 
-def in_memory(y: Tensor) -> Stores:
+def memory_stores(y: Tensor) -> Stores:
     """Stores for a video that is not broken off; ``y`` is overwritten."""
     D = Memory(torch.empty_like(y))
     return Memory(y), Memory(torch.empty_like(y)), D, D

@@ -22,7 +22,7 @@ from vidboot.fit import Loss, Report, Stage, StageConfig, fit
 from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss
 from vidboot.metrics import Template, leak_score
 from vidboot.nets.residual import Residual
-from vidboot.noise import expand, normal_like_frames
+from vidboot.noise import expand, level_noise
 from vidboot.run import Run
 from vidboot.sampler import sde
 from vidboot.training_data import TrainingData
@@ -127,11 +127,8 @@ class Training:
         def denoise(y: Tensor, sigma: Tensor) -> Tensor:
             return net(y, sigma, pts_seconds=like.pts_seconds)
 
-        def noise(level: int, first: int, last: int) -> Tensor:
-            shape, seed = (B, *frame), self.config.seed
-            return normal_like_frames(shape, seed=seed, first=first, last=last, level=level).to(like.video)
-
-        y = net.mean + sigmas[0].item() * noise(0, 0, T)
+        noise = level_noise((B, *frame), self.config.seed)
+        y = net.mean + sigmas[0].item() * noise(0, 0, T).to(like.video)
         video = sde(denoise, y, sigmas, noise).cpu()
         strip = video[:, :: max(1, video.shape[1] // STRIP_FRAMES)].clamp(-1, 1).add(1).mul(127.5).round().byte()
         folder = self.run.path / "samples"
