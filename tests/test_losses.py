@@ -1,5 +1,7 @@
 """The loss counts the pixels we can trust, those hidden from the net included, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from vidboot.losses import (
     loss_weight,
     squared_error,
     view_loss,
+    without_holes,
 )
 from vidboot.noise import expand
 
@@ -142,6 +145,18 @@ def test_the_more_noise_the_more_a_guess_stands_for(guess: Denoiser | None) -> N
         assert torch.equal(now.video[i], expected[i] if given else video[i])
         assert torch.equal(now.shown[i].bool(), shown[i].bool() | (given & guessed[i]))
         assert torch.equal(now.visible[i].bool(), visible[i].bool() | (taught & guessed[i]))
+
+
+def test_what_cannot_be_told_of_holes_is_given_bridges_and_trusted_where_it_was() -> None:
+    video, visible, shown = random(B, T, 3, H, W), pixels(0.5, 2), pixels(0.5, 3)
+    batch = batch_of(video, visible, visible * shown)
+    made = [without_holes(replace(batch, video=torch.where(visible.bool(), video, x))) for x in (0.0, float("nan"))]
+    assert torch.equal(made[0].video, made[1].video)
+    assert torch.equal(torch.where(visible.bool(), made[0].video, 0), torch.where(visible.bool(), video, 0))
+    assert made[0].visible is batch.visible
+    assert made[0].shown is batch.shown
+    whole = batch_of(video)
+    assert without_holes(whole) is whole
 
 
 def test_a_net_that_guesses_sees_what_is_visible_and_learns_nothing_by_guessing() -> None:

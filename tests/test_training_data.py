@@ -18,20 +18,23 @@ def entries(side: int, **frames: int) -> list[Entry]:
     return [Entry(f"{side}-{name}.npy", name, name, 0, n, side, side, 12.0, (side, side)) for name, n in frames.items()]
 
 
-def mixture(sharp: dict[str, int], small: dict[str, int], *, long_window: int = LONG) -> Mixture:
-    """Of sharp videos, which the low-res view sees too, and of small ones, which it alone sees."""
+def data_of(sharp: dict[str, int], small: dict[str, int], *, long_window: int = LONG) -> TrainingData:
+    """Of sharp videos, none of them clean, which the low-res view sees too, and of small ones, which it alone sees."""
     config = Config().model_dump()
     config["clip"] |= {"window": WINDOW, "long_window": long_window}
-    data = TrainingData(
+    return TrainingData(
         config=Config.model_validate(config),
         low=entries(8, **sharp, **small),
         sharp=entries(32, **sharp),
         full=[],
-        held_out=frozenset(),
+        held_out=frozenset("h"),
         masks=None,
         work=Path(),
     )
-    return data.mixture()
+
+
+def mixture(sharp: dict[str, int], small: dict[str, int], *, long_window: int = LONG) -> Mixture:
+    return data_of(sharp, small, long_window=long_window).mixture()
 
 
 def names(pool_entries: object) -> set[str]:
@@ -57,6 +60,13 @@ def test_where_nothing_is_long_or_nothing_long_is_wanted_only_clips_are_drawn() 
     for made in (mixture({"a": 8, "b": 8}, {"e": 7}), mixture({"a": 90}, {"e": 90}, long_window=0)):
         assert made.shares == (1, 0, 0)
         assert made.longest == WINDOW
+
+
+def test_the_views_are_joined_by_long_sharp_videos_though_none_is_clean() -> None:
+    pool = data_of({"a": 63, "b": 64, "c": 90, "h": 90}, {"e": 90}).gate_pool(0)
+    assert names(pool.entries) == {"b", "c"}
+    assert pool.longest == 64
+    assert data_of({"a": 63}, {"e": 90}).gate_pool(0).longest == 0
 
 
 def test_a_folder_without_sharp_videos_has_nothing_to_teach_it() -> None:

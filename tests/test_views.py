@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidboot.views import Chain, FrameStride, LowRes, TimeMean, View, Visible, Window, restrict_visible
+from vidboot.views import Chain, FrameStride, LowRes, TimeMean, View, Visible, Window, restrict_seen, restrict_visible
 
 T, H, W = 12, 8, 12
 
@@ -153,6 +153,22 @@ def test_a_pixel_of_a_view_is_trusted_only_if_all_its_sources_are(dtype: torch.d
         expected[hidden] = 0
         assert trusted.dtype == dtype
         assert torch.equal(trusted, expected), view
+
+
+@pytest.mark.parametrize(("hidden", "trusted"), [(0, True), (4, True), (5, False), (16, False)])
+@pytest.mark.parametrize("view", [LowRes(4), TimeMean(16)], ids=name)
+def test_a_pixel_of_a_mean_is_that_of_what_is_seen_and_trusted_if_three_quarters_are(
+    view: View, hidden: int, trusted: bool
+) -> None:
+    shape = (1, 1, 1, 4, 4) if isinstance(view, LowRes) else (1, 16, 1, 1, 1)
+    visible = torch.ones(16, dtype=torch.uint8)
+    visible[torch.randperm(16, generator=torch.Generator().manual_seed(0))[:hidden]] = 0
+    x = torch.arange(16.0)
+    seen = x[visible.bool()]
+    v, trust = restrict_seen(view, torch.where(visible.bool(), x, torch.nan).view(shape), visible.view(shape))
+    assert trust.dtype == visible.dtype
+    assert bool(trust) is trusted
+    torch.testing.assert_close(v.item(), seen.mean().item() if len(seen) else 0.0)
 
 
 @pytest.mark.parametrize("sigma", [0.05, 1.0, 20.0])

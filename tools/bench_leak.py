@@ -92,7 +92,6 @@ def settings(steps: int, seed: int) -> Config:
         f"clip.train.steps={steps}",
         f"video.frames={LONG}",
         "residual.train.steps=0",
-        "gate.steps=0",
         "direct.steps=0",
         "data.flip=false",
     ]

@@ -85,13 +85,13 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
         counted["clip"] = _view("clip", config.clip.train, config.clip.net, data.mixture(), sharp, config.seed)
     if run.done("direct"):
         counted["direct"] = config.direct.steps * full_step(config, data.full_pool(data.full).longest)
-    if not (data.full and run.done("clip") and levels):
-        return counted
-    frames = data.full_pool(data.full).longest
-    composed = _composition(config, Parts.of(run).sharp_plan(), frames, levels[-1])
+    plan = Parts.of(run).sharp_plan()
     if run.done(gate_stage(0)):
+        composed = _composition(config, plan, data.gate_pool(0).longest, levels[-1])
         counted[gate_stage(0)] = config.gate.steps * config.gate.batch * composed
     if run.done("residual"):
+        frames = data.full_pool(data.full).longest
+        composed = _composition(config, plan, frames, levels[-1])
         stage, net = config.residual.train, config.clip.net
         shape = {"frames": frames, "height": sharp[0], "width": sharp[1], "channels_in": 6}
         training = stage.steps * (stage.batch * (composed + forward_and_backward(net, **shape)) + update(net))

@@ -85,6 +85,14 @@ def filled(batch: Batch, sigma: Tensor, noise: Tensor, guess: Denoiser | None) -
     return replace(batch, video=video, visible=batch.visible | taught, shown=batch.shown | given)
 
 
+def without_holes(batch: Batch) -> Batch:
+    """Bridge what is hidden, for denoisers that cannot be told of holes; it is trusted no more than before."""
+    if batch.visible is None:
+        return batch
+    frames, visible = batch.video.flatten(0, 1), batch.visible.flatten(0, 1).bool()
+    return replace(batch, video=bridged(frames, visible).view_as(batch.video))
+
+
 @torch.no_grad()
 def _guessed(batch: Batch, clips: Tensor, noise: Tensor, guess: Denoiser | None) -> Tensor:
     """Some clips without holes, as a denoiser makes them of what is visible, or bridged: [clips, T, C, H, W]."""

@@ -19,7 +19,7 @@ from vidboot.data.clips import Pool
 from vidboot.data.mixture import Mixture
 from vidboot.denoiser import Denoise, Denoiser, NetDenoiser, evenly_timed
 from vidboot.fit import Loss, Report, Stage, StageConfig, fit
-from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss
+from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss, without_holes
 from vidboot.metrics import Template, leak_score
 from vidboot.nets.residual import Residual
 from vidboot.noise import expand, level_noise
@@ -90,7 +90,7 @@ class Training:
             config=config,
             model=model.parts.gate(level),
             loss=lambda gate, _: partial(view_loss, joined_by(gate)),
-            batch=lambda step: pool.batch(config.batch, seed=self.config.seed, stage=name, step=step),
+            batch=lambda step: without_holes(pool.batch(config.batch, seed=self.config.seed, stage=name, step=step)),
             seed=self.config.seed,
             device=model.device,
         )

@@ -65,7 +65,7 @@ def train(
         keep()
         training = Training(run, config, data, report, templates(data.work, config))
         side_by_side(training, train_low_res, train_clips, train_direct)
-        if data.full and run.done("clip") and run.done(low_res_stage(0)):
+        if run.done("clip") and run.done(low_res_stage(0)):
             train_joins(training)
     give_back()
     return run
@@ -143,10 +143,10 @@ def train_direct(training: Training) -> None:
 
 
 def train_joins(training: Training) -> None:
-    """Fit what joins the views and needs full videos to do so: the view gate, the residual with its own gate."""
-    config = training.config
-    training.fit_gate(0, config.gate, training.data.full_pool(training.data.full))
-    if config.residual.train.steps and not training.run.done("residual"):
+    """Fit what joins the views and needs long sharp videos to do so: the view gate, the residual with its own gate."""
+    config, data = training.config, training.data
+    training.fit_gate(0, config.gate, data.gate_pool(0))
+    if data.full and config.residual.train.steps and not training.run.done("residual"):
         train_residual(training)
 
 

@@ -154,10 +154,14 @@ class TrainingData:
     def low_res_pools(self, level: int) -> tuple[Pool, Pool]:
         """Return the pools of a level of the low-res view, to train on and to measure on."""
         low = self.config.low_res
-        return self.split(self.low, window=low.window, group=low.group**level, hide=self.config.data.hide)
+        how = {"window": low.window, "group": low.group**level, "hide": self.config.data.hide}
+        return self.split(self.low, finer=self.sharp, **how)
 
     def gate_pool(self, level: int) -> Pool:
-        """Return the pool that the gate between a low-res level and the one below is fitted on."""
+        """Return the pool that the gate between a low-res level and what is below it is fitted on: long videos, sharp
+        ones for level 0, marked or not."""
+        if level == 0:
+            return self.full_pool([e for e in self.clip_pools()[0].entries if e.frames >= self.config.video.frames])
         low, entries = self.config.low_res, self.low_res_pools(level)[0].entries
         how = {"window": low.window * low.group, "group": low.group ** (level - 1), "whole": low.group}
         return self.pool(entries, any_length=False, **how)

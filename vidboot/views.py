@@ -172,6 +172,26 @@ class Chain:
         return self.first.lift(self.second.lift(v))
 
 
+TRUSTED_SHARE = 0.75
+"""A pixel of a view is trusted if so much of what it is the mean of is visible: its mean stands for all of it."""
+
+
+def restrict_seen(view: View, x: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a view that takes means shows of a video seen in part, and which of its pixels can be trusted.
+
+    Args:
+        view: ``LowRes`` or ``TimeMean``.
+        x: video, [B, T, C, H, W], anything where it is hidden.
+        visible: [B, T, 1, H, W], 1 = trust this pixel.
+
+    Returns:
+        Means of what is visible, and where that is enough, 1 = trust this pixel, of the type of ``visible``.
+    """
+    share = view.restrict(visible.to(x.dtype))
+    v = view.restrict(torch.where(visible.bool(), x, 0)) / torch.where(share > 0, share, 1)
+    return v, (share >= TRUSTED_SHARE).to(visible.dtype)
+
+
 def restrict_visible(view: View, visible: Tensor) -> Tensor:
     """Say which pixels of the view can be trusted: those all of whose sources can be.
 

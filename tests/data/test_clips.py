@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from vidboot import masks
 from vidboot.data.cache import Entry, Spec, build, open_clip
@@ -175,16 +176,48 @@ def test_a_clip_that_is_turned_keeps_its_mask_aligned(
     assert seen == {(*t, *f) for t in ((), (0,))[: 1 + reverse] for f in ((), (3,))[: 1 + flip]}
 
 
-def test_a_grouped_clip_is_the_mean_of_its_groups_and_trusts_only_whole_ones(
+def test_a_grouped_clip_is_the_mean_of_what_its_groups_show_and_trusts_those_that_show_most(
     pool: Pool, entries: dict[str, Entry]
 ) -> None:
     grouped = replace(pool, entries=[entries["b.mp4"]], window=6, group=4, any_length=False)
     batch = grouped.batch(1, seed=0, stage="low_res1", step=0)
-    film = frames_of(entries["b.mp4"])
-    torch.testing.assert_close(batch.video[0], film.unflatten(0, (6, 4)).mean(1))
+    film = frames_of(entries["b.mp4"]).unflatten(0, (6, 4))
+    visible = expected_visible(entries["b.mp4"]).unflatten(0, (6, 4)).float()
+    trusted = visible.mean(1) >= 0.75
     assert batch.visible is not None
-    assert torch.equal(batch.visible[0], expected_visible(entries["b.mp4"]).unflatten(0, (6, 4)).amin(1))
+    assert torch.equal(batch.visible[0].bool(), trusted)
+    assert (trusted & (visible.amin(1) == 0)).any()
+    mean = (film * visible).sum(1) / visible.sum(1)
+    torch.testing.assert_close(batch.video[0][trusted.expand_as(mean)], mean[trusted.expand_as(mean)])
     torch.testing.assert_close(batch.pts_seconds[0], (torch.arange(6) * 4 + 1.5) / FPS)
+
+
+def test_a_small_clip_shows_what_its_mask_leaves_of_the_same_frames_at_a_larger_size(
+    work: Path, entries: dict[str, Entry], tmp_path: Path
+) -> None:
+    large = entries["b.mp4"]
+    line = masks.Event(id="s0", kind="subtitle", first_seconds=1, last_seconds=2, box=(2, 7, 7, 8))
+    masks.save(tmp_path / f"{large.sha256}.json", masks.Mask(large.sha256, SIDE, SIDE, (line,)))
+    _, shots = audit(work.parent / "videos", work, workers=1)
+    spec = Spec(SIDE // 4, SIDE // 4, FPS)
+    small = [e for e in build(shots, work.parent / "videos", work, [spec], workers=1).entries if e.source == "b.mp4"]
+
+    def clip(entries: list[Entry], finer: list[Entry]) -> tuple[Tensor, Tensor]:
+        pool = Pool(entries, tmp_path, window=24, any_length=False, finer=finer)
+        batch = pool.batch(1, seed=0, stage="low_res0", step=0)
+        assert batch.visible is not None
+        return batch.video[0], batch.visible[0].float()
+
+    (x, visible), (bare, bare_visible), (seen, trusted) = clip([large], []), clip(small, []), clip(small, [large])
+    share = avg_pool2d(visible, 4)
+    assert torch.equal(trusted, (share >= 0.75).float())
+    assert torch.equal(bare_visible, (share == 1).float())
+    part = (trusted > bare_visible).expand_as(seen)
+    assert part.any()
+    # Frames are whole levels of brightness.
+    torch.testing.assert_close(seen[part], (avg_pool2d(x * visible, 4) / share)[part], atol=0.5 / 127.5 + 1e-6, rtol=0)
+    whole = (share == 1).expand_as(bare)
+    assert torch.equal(seen[whole], bare[whole])
 
 
 def test_extra_boxes_are_hidden_from_the_net_alone_and_leave_something_to_see(pool: Pool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidboot import masks, visibility
 from vidboot.data.cache import Entry, open_clip
+from vidboot.data.seen import beside, visible_in
 from vidboot.losses import Batch
-from vidboot.views import TimeMean, restrict_visible
+from vidboot.views import TimeMean, restrict_seen
 
 FULL_LENGTH = 0.75
 """Share of the batches as long as a shot allows; the others are shorter, so that a net knows every length."""
@@ -50,6 +50,8 @@ class Pool:
     flip: bool = False
     reverse: bool = False
     hide: float = 0.0
+    finer: Sequence[Entry] = ()
+    """The same shots, or some of them, at a larger size: what they show beside a mask says more."""
 
     @property
     def longest(self) -> int:
@@ -124,15 +126,23 @@ class Pool:
         H, W, frames = entry.height, entry.width, length * self.group
         first = int(rng.integers(entry.frames - frames + 1))
         down, across = int(rng.integers(-H // 2, H // 2 + 1)), int(rng.integers(-W // 2, W // 2 + 1))
-        shape = np.roll(_visible_in(entry, mask, first, frames), (down, across), (1, 2))
+        shape = np.roll(visible_in(entry, mask, first, frames), (down, across), (1, 2))
         return torch.from_numpy(shape.reshape(length, self.group, H, W).min(1))[:, None]
 
     def _cut(self, entry: Entry, first: int, length: int) -> _Clip:
         frames, pts_seconds, valid = open_clip(entry, first, first + length)
         visible = np.broadcast_to(valid[:, None, None].astype(np.uint8), frames.shape[:3])
         if mask := self._mask(entry):
-            visible = visible & _visible_in(entry, mask, first, length)
+            if finer := self._finer.get((entry.sha256, entry.shot)):
+                frames, seen = beside(mask, finer, first, frames)
+            else:
+                seen = visible_in(entry, mask, first, length)
+            visible = visible & seen
         return _Clip(frames, visible, pts_seconds, entry.source)
+
+    @cached_property
+    def _finer(self) -> dict[tuple[str, int], Entry]:
+        return {(entry.sha256, entry.shot): entry for entry in self.finer}
 
     def _mask(self, entry: Entry) -> Path | None:
         mask = self.masks and self.masks / f"{entry.sha256}.json"
@@ -168,26 +178,6 @@ class _Clip:
     source: str
 
 
-def _visible_in(entry: Entry, mask: Path, first: int, frames: int) -> np.ndarray:
-    """What a mask leaves visible of frames of a shot, uint8 [frames, H, W]."""
-    packed, which = _mask_of_shot(entry, mask, mask.stat().st_mtime_ns)
-    return np.unpackbits(packed[which[first : first + frames]], axis=2, count=entry.width)
-
-
-@lru_cache(maxsize=512)
-def _mask_of_shot(entry: Entry, mask: Path, mtime_ns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rasterise the mask of a whole shot: what differs, bits of [K, H, W], and which of it each frame shows, [T].
-
-    Packed, as a caption that travels differs ten times a second. ``mtime_ns`` makes a changed mask file count at once.
-    """
-    loaded = masks.load(mask, sha256=entry.sha256)
-    height, width = entry.height, entry.width
-    box = entry.crop(loaded.width, loaded.height)
-    _, pts_seconds, _ = open_clip(entry, 0, entry.frames)
-    distinct, which = visibility.distinct_visible(loaded, pts_seconds, box, height, width)
-    return np.packbits(distinct, axis=2), which
-
-
 def _stack(clips: Sequence[_Clip]) -> Batch:
     video = torch.from_numpy(np.stack([clip.frames for clip in clips])).permute(0, 1, 4, 2, 3)
     visible = torch.from_numpy(np.stack([clip.visible for clip in clips]))[:, :, None]
@@ -204,9 +194,11 @@ def _grouped(batch: Batch, group: int) -> Batch:
     if group == 1:
         return batch
     view = TimeMean(group)
-    visible = None if batch.visible is None else restrict_visible(view, batch.visible)
     pts_seconds = batch.pts_seconds.unflatten(1, (-1, group)).mean(2)
-    return Batch(view.restrict(batch.video), pts_seconds, visible, visible, batch.sources)
+    if batch.visible is None:
+        return replace(batch, video=view.restrict(batch.video), pts_seconds=pts_seconds)
+    video, visible = restrict_seen(view, batch.video, batch.visible)
+    return Batch(video, pts_seconds, visible, visible, batch.sources)
 
 
 def _hidden(batch: Batch, rng: np.random.Generator, found_shape: Callable[[], Tensor | None]) -> Batch:
