@@ -84,7 +84,7 @@ def write_case(case: str, folder: Path, *, kind: str, clips: int, seed: int) -> 
 
 
 def settings(steps: int, seed: int) -> Config:
-    """The demo's nets, trained for fewer steps, on nothing but the clips."""
+    """The demo's nets, trained for fewer steps, on nothing but the clips, and the gate that joins them."""
     changed = [
         f"seed={seed}",
         f"low_res.train.steps={steps}",

@@ -86,7 +86,7 @@ def filled(batch: Batch, sigma: Tensor, noise: Tensor, guess: Denoiser | None) -
 
 
 def without_holes(batch: Batch) -> Batch:
-    """Bridge what is hidden, for denoisers that cannot be told of holes; it is trusted no more than before."""
+    """Bridge what is hidden, for denoisers that cannot be told of holes; what can be trusted stays as it was."""
     if batch.visible is None:
         return batch
     frames, visible = batch.video.flatten(0, 1), batch.visible.flatten(0, 1).bool()
