@@ -10,6 +10,7 @@ from vidboot.denoiser import SIGMA_DATA, Denoiser, NetDenoiser
 from vidboot.holes import bridged
 from vidboot.losses import (
     GIVEN_SIGMA,
+    GUESS_SIGMA,
     MAX_WEIGHT,
     TAUGHT_SIGMA,
     Batch,
@@ -145,6 +146,44 @@ def test_the_more_noise_the_more_a_guess_stands_for(guess: Denoiser | None) -> N
         assert torch.equal(now.video[i], expected[i] if given else video[i])
         assert torch.equal(now.shown[i].bool(), shown[i].bool() | (given & guessed[i]))
         assert torch.equal(now.visible[i].bool(), visible[i].bool() | (taught & guessed[i]))
+
+
+def test_bridges_stand_at_every_level_for_what_no_clip_shows_and_a_guess_builds_on_them() -> None:
+    video, noise, visible = random(B, T, 3, H, W), random(B, T, 3, H, W, seed=1), pixels(0.5, 2)
+    blind = torch.zeros(1, 1, 1, H, W, dtype=torch.bool)
+    blind[..., 2:, :3] = True
+    visible[..., 2:, :3] = 0
+    bridge = bridged(video.flatten(0, 1), visible.flatten(0, 1).bool()).view_as(video)
+    asked: list[tuple[Tensor, Tensor]] = []
+
+    def seven(y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        assert shown is not None
+        asked.append((y, shown))
+        return torch.full_like(y, 7)
+
+    now = filled(replace(batch_of(video, visible), blind=blind), LEVELS, noise, seven)
+    hidden = visible == 0
+    for i, (given, taught) in enumerate([(False, False), (True, False), (True, True)]):
+        guess = torch.where(hidden[i] & given, torch.tensor(7.0), video[i])
+        assert torch.equal(now.video[i], torch.where(blind[0], bridge[i], guess))
+        assert now.shown is not None
+        assert now.visible is not None
+        assert torch.equal(now.shown[i].bool(), ~hidden[i] | blind[0] | given)
+        assert torch.equal(now.visible[i].bool(), ~hidden[i] | blind[0] | taught)
+    ((y, shown),) = asked
+    assert torch.equal(shown.bool(), (~hidden | blind)[1:])
+    torch.testing.assert_close((y - GUESS_SIGMA * noise[1:].flip(1))[:, :, :, 2:, :3], bridge[1:, :, :, 2:, :3])
+
+
+def test_nobody_guesses_what_no_clip_shows() -> None:
+    def never(y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        raise AssertionError("asked")
+
+    blind = torch.ones(1, 1, 1, H, W, dtype=torch.bool)
+    batch = replace(batch_of(random(B, T, 3, H, W), pixels(0.5, 2)), blind=blind)
+    now = filled(batch, LEVELS, random(B, T, 3, H, W, seed=1), never)
+    assert now.visible is not None
+    assert now.visible.all()
 
 
 def test_what_cannot_be_told_of_holes_is_given_bridges_and_trusted_where_it_was() -> None:

@@ -43,9 +43,11 @@ class Batch:
     """``video`` is what this view shows, lifted; None: all of it is known."""
     least_sigma: float = 0.0
     """Noise level below which the batch teaches what is not so."""
+    blind: Tensor | None = None
+    """Places that no clip of the folder shows, bool [1, 1, 1, H, W]; None: there are none."""
 
     def to(self, device: torch.device | str) -> Batch:
-        moved = {name: getattr(self, name) for name in ("video", "pts_seconds", "visible", "shown")}
+        moved = {name: getattr(self, name) for name in ("video", "pts_seconds", "visible", "shown", "blind")}
         return replace(self, **{k: None if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
 
 
@@ -62,6 +64,9 @@ def filled(batch: Batch, sigma: Tensor, noise: Tensor, guess: Denoiser | None) -
     drowns what is wrong with the guess, learns it too (Ambient-o, Daras et al. 2025, arXiv 2506.10038). Under little
     noise a hole stays a hole, of which the net is told: there it learns to guess.
 
+    At places that no clip shows nothing ever corrects what a net guesses, and it would come to paint there whatever it
+    once made up. So bridges stand for those, at every noise level.
+
     Args:
         batch: clips of one view.
         sigma: noise level that the batch is to be learned at, [B].
@@ -76,12 +81,17 @@ def filled(batch: Batch, sigma: Tensor, noise: Tensor, guess: Denoiser | None) -
         return batch
     assert batch.shown is not None
     visible, level = batch.visible.bool(), expand(sigma, batch.video)
-    given = ~visible & visible.any((-2, -1), keepdim=True) & (level >= GIVEN_SIGMA)
-    holed = given.flatten(1).any(1)
-    if not holed.any():
+    hidden = ~visible & visible.any((-2, -1), keepdim=True)
+    blind = torch.zeros_like(hidden) if batch.blind is None else hidden & batch.blind
+    given, taught = blind | hidden & (level >= GIVEN_SIGMA), blind | hidden & (level >= TAUGHT_SIGMA)
+    if not given.any():
         return batch
-    video, taught = batch.video.clone(), given & (level >= TAUGHT_SIGMA)
-    video[holed] = torch.where(given[holed], _guessed(batch, holed, noise, guess), video[holed])
+    bridges = without_holes(batch).video
+    video, unsure = torch.where(given, bridges, batch.video), given & ~blind
+    clips = unsure.flatten(1).any(1)
+    if guess is not None and clips.any():
+        known = replace(batch, video=torch.where(blind, bridges, batch.video), shown=visible | blind)
+        video[clips] = torch.where(unsure[clips], _guessed(known, clips, noise, guess), video[clips])
     return replace(batch, video=video, visible=batch.visible | taught, shown=batch.shown | given)
 
 
@@ -94,15 +104,13 @@ def without_holes(batch: Batch) -> Batch:
 
 
 @torch.no_grad()
-def _guessed(batch: Batch, clips: Tensor, noise: Tensor, guess: Denoiser | None) -> Tensor:
-    """Some clips without holes, as a denoiser makes them of what is visible, or bridged: [clips, T, C, H, W]."""
-    assert batch.visible is not None
-    video, visible = batch.video[clips], batch.visible[clips]
-    if guess is None:
-        return bridged(video.flatten(0, 1), visible.flatten(0, 1).bool()).view_as(video)
+def _guessed(batch: Batch, clips: Tensor, noise: Tensor, guess: Denoiser) -> Tensor:
+    """Some clips without holes, as a denoiser makes them of what is shown: [clips, T, C, H, W]."""
+    assert batch.shown is not None
     # Backward in time, so that the guess of a clip tells little of the noise that it is to be told from.
-    y = video + GUESS_SIGMA * noise[clips].flip(1)
-    return guess(y, y.new_full(y.shape[:1], GUESS_SIGMA), shown=visible, pts_seconds=batch.pts_seconds[clips])
+    y = batch.video[clips] + GUESS_SIGMA * noise[clips].flip(1)
+    level = y.new_full(y.shape[:1], GUESS_SIGMA)
+    return guess(y, level, shown=batch.shown[clips], pts_seconds=batch.pts_seconds[clips])
 
 
 def squared_error(denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import imageio.v3 as iio
@@ -58,12 +58,16 @@ class Training:
             losses = held_out_losses(_as_denoiser(net), measured, BANDS, seed=self.config.seed)
             return dict(zip(BANDS, losses, strict=True))
 
+        def draw(step: int) -> Batch:
+            batch = pool.batch(config.batch, seed=self.config.seed, stage=name, step=step)
+            return replace(batch, blind=pool.blind)
+
         stage = Stage(
             name=name,
             config=config,
             model=model,
             loss=lambda net, average: partial(view_loss, _as_denoiser(net), guess=average and _as_denoiser(average)),
-            batch=lambda step: pool.batch(config.batch, seed=self.config.seed, stage=name, step=step),
+            batch=draw,
             held_out=loss_on_held_out if measured else None,
             sample=partial(self._strip, name, pool),
             seed=self.config.seed,

@@ -263,6 +263,30 @@ def test_measuring_cuts_one_clip_from_the_middle_of_each_shot(pool: Pool, entrie
     assert list(replace(pool, entries=[]).fixed(4, most=9)) == []
 
 
+def test_a_pool_is_blind_where_none_of_its_shots_shows_anything(entries: dict[str, Entry], tmp_path: Path) -> None:
+    shots = list(entries.values())
+
+    def mark(entry: Entry, box: tuple[int, int, int, int], last_seconds: float = 99) -> None:
+        event = masks.Event(id="m0", kind="mark", first_seconds=0, last_seconds=last_seconds, box=box)
+        masks.save(tmp_path / f"{entry.sha256}.json", masks.Mask(entry.sha256, SIDE, SIDE, (event,)))
+
+    def blind(*, flip: bool = False) -> Tensor | None:
+        return Pool(shots, tmp_path, window=16, flip=flip).blind
+
+    for x, entry in enumerate(shots[:2]):
+        mark(entry, (1 + x, 2, 6, 5))
+    assert blind() is None, "a shot without a mask shows all"
+    mark(shots[2], (4, 1, 9, 8))
+    found = blind()
+    assert found is not None
+    assert found.shape == (1, 1, 1, SIDE, SIDE)
+    # Of all three, each grown by a pixel.
+    assert found.nonzero()[:, 3:].tolist() == [[y, x] for y in range(1, 6) for x in range(3, 7)]
+    assert blind(flip=True) is None, "turned, the other half of the frame is shown"
+    mark(shots[2], (0, 0, SIDE, SIDE), last_seconds=0.1)
+    assert blind() is None, "what is hidden for a while is shown for the rest"
+
+
 def test_a_mask_that_is_edited_counts_at_once(pool: Pool, entries: dict[str, Entry]) -> None:
     b = replace(pool, entries=[entries["b.mp4"]], window=24, any_length=False)
     assert b.batch(1, seed=0, stage="clip", step=0).visible is not None

@@ -76,6 +76,31 @@ def test_where_nothing_is_long_only_short_clips_are_drawn() -> None:
     assert mixture(clips=60, small=0, full=0).longest == 4
 
 
+class Blind(Pool):
+    """A pool that is blind at one corner of 4 or 2 pixels a side, or at none."""
+
+    @property
+    def blind(self) -> Tensor | None:
+        if not self.window:
+            return None
+        blind = torch.zeros(1, 1, 1, self.group, self.group, dtype=torch.bool)
+        blind[..., : self.window, : self.window] = True
+        return blind
+
+
+def test_a_mixture_is_blind_where_all_that_it_draws_from_is() -> None:
+    def blind(corners: tuple[int, int, int], parts: tuple[float, float, float]) -> list[list[int]] | None:
+        clips, small, full = (Blind([], None, n, group=side) for n, side in zip(corners, (4, 2, 4), strict=True))
+        found = Mixture(clips, small, full, parts, VIEW, LEAST).blind
+        return None if found is None else found.nonzero()[:, 3:].tolist()
+
+    corner = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert blind((3, 1, 4), (0.4, 0.3, 0.3)) == corner, "one pixel of a small video, enlarged"
+    assert blind((1, 1, 4), (0.4, 0.3, 0.3)) == [[0, 0]]
+    assert blind((2, 0, 4), (0.4, 0.3, 0.3)) is None, "small videos show all of it"
+    assert blind((2, 0, 0), (1, 0, 0)) == corner, "but there are none"
+
+
 def small_batch(visible: Tensor | None = None) -> Batch:
     video = torch.randn(2, 3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     return Batch(video, torch.arange(3).expand(2, -1) / 8, visible, visible, ["a", "b"])

@@ -28,6 +28,8 @@ ENOUGH_SHOTS = 8
 """So many shots, or a quarter of all, fill clips of one length: one shot alone would be learned by heart."""
 FOUND_SHAPES = 0.5
 """Share of the clips with extra hidden pixels in which these have the shape of a mark or a text found elsewhere."""
+LOOKED_AT = 64
+"""Shots that are asked whether any shows a place."""
 MOST_HIDDEN = 0.5
 """An extra hidden box is at most this share of each side and of the length."""
 
@@ -62,6 +64,19 @@ class Pool:
     def masked(self) -> float:
         """Share of the shots that have a mask."""
         return len(self._marked(0)) / max(1, len(self.entries))
+
+    @cached_property
+    def blind(self) -> Tensor | None:
+        """Places that no shot shows, by ``LOOKED_AT`` of them, bool [1, 1, 1, H, W]; None: there are none."""
+        if self.masked < 1:
+            return None
+        seen = torch.tensor(False)
+        for batch in self.fixed(1, most=LOOKED_AT):
+            if batch.visible is None:
+                return None
+            seen = seen | batch.visible.bool().any(1, keepdim=True)
+        seen = seen | seen.flip(-1) if self.flip else seen
+        return None if seen.all() else ~seen
 
     @cached_property
     def _fill(self) -> list[int]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from torch import Tensor
 
 from vidboot.data.clips import Pool
 from vidboot.losses import Batch
@@ -74,6 +76,19 @@ class Mixture:
     def masked(self) -> float:
         """Share of the clips whose shots have a mask."""
         return sum(share * pool.masked for pool, share in zip(self._pools, self.shares, strict=True))
+
+    @cached_property
+    def blind(self) -> Tensor | None:
+        """Places that none of them shows, bool [1, 1, 1, H, W]; None: there are none."""
+        blind: Tensor | None = None
+        for pool, share in zip(self._pools, self.shares, strict=True):
+            if not share:
+                continue
+            if pool.blind is None:
+                return None
+            own = self.view.lift(pool.blind) if pool is self.small else pool.blind
+            blind = own if blind is None else blind & own
+        return blind
 
     def batch(self, size: int, *, seed: int, stage: str, step: int) -> Batch:
         """Draw a batch of ``size`` short clips, or of as many frames in fewer, longer ones."""
