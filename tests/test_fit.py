@@ -127,6 +127,19 @@ def _in_child(path: Path, *, kill_at: int | None) -> bool:
     return os.WIFSIGNALED(status)
 
 
+def test_a_net_is_told_that_it_learns_and_its_average_that_it_is_asked(tmp_path: Path) -> None:
+    modes: list[tuple[bool, bool | None]] = []
+
+    def loss(model: nn.Module, average: nn.Module | None) -> Loss:
+        modes.append((model.training, None if average is None else average.training))
+        return of_view(model, average)
+
+    run = new_run(tmp_path / "run")
+    returned = [fit(stage(loss=loss), run) for _ in range(2)]
+    assert modes == [(True, None), (True, False)], "the second call only loads what the first has trained"
+    assert not any(average.training for average in returned)
+
+
 def test_a_training_killed_anywhere_and_resumed_ends_bit_for_bit_as_one_left_in_peace(tmp_path: Path) -> None:
     command = [sys.executable, __file__, str(tmp_path), "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("vidboot_kernels", "boxes", "trust"),
     ("errors", "plain", "memory", "noise", "holes", "views", "masks"),
-    ("visibility", "denoiser", "decisions", "fill", "muon", "terminal"),
+    ("visibility", "innovation", "decisions", "fill", "muon", "terminal"),
+    ("denoiser",),
     ("composition", "losses", "metrics", "meter"),
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),

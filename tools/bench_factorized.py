@@ -57,7 +57,7 @@ class Learner:
         torch.manual_seed(seed)
         colour = data.float().mean((0, 1, 3, 4)) / 127.5 - 1
         self.model = NetDenoiser(FactorizedNet(net), colour, precision=torch.bfloat16)
-        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimizer = Optimizer(self.model, config.clip.train.optim)
         self.generator = torch.Generator().manual_seed(seed)
         self.steps, self.used = 0, 0.0

@@ -17,6 +17,7 @@ from vidboot.data.clips import Pool
 from vidboot.data.mixture import Mixture
 from vidboot.data.progress import silent
 from vidboot.fit import LEARNED, StageConfig
+from vidboot.innovation import BANDS
 from vidboot.muon import POLYNOMIALS
 from vidboot.nets.factorized import PLACE_OCTAVES, SIGMA_FEATURES, NetConfig
 from vidboot.run import Run
@@ -34,6 +35,12 @@ def forward(net: NetConfig, *, frames: int, height: int, width: int, channels_in
         per_token += (4 + 2 * net.expand) * D**2 + 2 * seen[kind] * D
     per_clip = 2 * SIGMA_FEATURES * D + D**2 + 6 * D**2 + 2 * D**2  # the noise level's embedding and modulations
     return 2 * (frames * N * per_token + per_clip + 4 * PLACE_OCTAVES * D * N)
+
+
+def denoised(net: NetConfig, *, frames: int, height: int, width: int) -> int:
+    """FLOPs of one clip through a net and the filter of its innovation, which training does without."""
+    filtered = 2 * frames**2 * 3 + frames * BANDS
+    return forward(net, frames=frames, height=height, width=width) + 2 * filtered * height * width
 
 
 def forward_and_backward(net: NetConfig, *, frames: int, height: int, width: int, channels_in: int = 3) -> int:
@@ -108,7 +115,7 @@ def _view(name: str, stage: StageConfig, net: NetConfig, pool: Pool | Mixture, s
 
     def clip(T: int) -> float:
         shape = {"frames": T, "height": size[0], "width": size[1]}
-        return forward_and_backward(net, **shape) + guesses * forward(net, **shape)
+        return forward_and_backward(net, **shape) + guesses * denoised(net, **shape)
 
     return round(sum(n * B * clip(T) for (B, T), n in shapes.items())) + stage.steps * update(net)
 
@@ -130,4 +137,4 @@ def _low_res(config: Config, frames: int, level: int, top: int) -> int:
 
 
 def _windows(net: NetConfig, plan: Plan, frames: int, height: int, width: int) -> int:
-    return sum(forward(net, frames=len(piece.weight), height=height, width=width) for piece in plan(frames))
+    return sum(denoised(net, frames=len(piece.weight), height=height, width=width) for piece in plan(frames))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vidboot.holes import bridged
+from vidboot.innovation import error_of
 from vidboot.noise import expand
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -33,11 +34,12 @@ class Denoiser(Protocol):
 
 
 class NetDenoiser(nn.Module):
-    """D = c y + (1 - c) (m + F((y - mean) / sqrt(sigma² + SIGMA_DATA²), sigma)), 1/c = 1 + (sigma / SIGMA_SKIP)².
+    """D = x + W (y - x), where x = m + F((y - mean) / sqrt(sigma² + SIGMA_DATA²), sigma) and W is ``error_of``.
 
     The net predicts x itself: with patches wider than the net, EDM's noise-like target does not fit through it. What
-    it then cannot do is copy y when there is hardly any noise; c is the best linear blend of y and a prediction whose
-    error is SIGMA_SKIP.
+    it then cannot do is copy y when there is hardly any noise, nor average y where nothing moves. W does, as far as the
+    video at hand shows that the net is off. In training c = 1 / (1 + (sigma / SIGMA_SKIP)²) stands for W, the best
+    blend of y and a prediction whose error is SIGMA_SKIP: W takes most where the net errs most, and its gradient there.
 
     Nor does it add up well what is drowned in noise and spread over thousands of pixels: a video's mean colour, known
     when nothing else is yet. It is too timid there, and rare colours die out in sampling. So m, what the prediction
@@ -69,8 +71,10 @@ class NetDenoiser(nn.Module):
         scaled = given * expand((sigma**2 + SIGMA_DATA**2).rsqrt(), y)
         F_y = self.net(scaled.to(self.precision), sigma, shown=shown, pts_seconds=pts_seconds)
         x = self.mean + self._colour(centred, sigma, shown) + F_y.to(y.dtype)
-        c = expand(1 / (1 + (sigma / SIGMA_SKIP) ** 2), y)
-        return torch.lerp(x, y if shown is None else torch.where(shown.bool(), y, x), c)
+        innovation = y - x if shown is None else torch.where(shown.bool(), y - x, 0)
+        if self.training:
+            return x + innovation * expand(1 / (1 + (sigma / SIGMA_SKIP) ** 2), y)
+        return x + error_of(innovation, sigma, shown)
 
     def _colour(self, centred: Tensor, sigma: Tensor, shown: Tensor | None) -> Tensor:
         """Guess how a video's mean colour differs from that of the data, as if both were normal: [B, 1, C, 1, 1].

@@ -100,8 +100,8 @@ def fit(
     config = stage.config
     if run.done(stage.name):
         run.checkpoint(stage.name).unlink(missing_ok=True)
-        return _load(copy.deepcopy(stage.model), load_tensors(run.weights(stage.name))[0])
-    model, average = stage.model, copy.deepcopy(stage.model).requires_grad_(False)
+        return _load(copy.deepcopy(stage.model).eval(), load_tensors(run.weights(stage.name))[0])
+    model, average = stage.model.train(), copy.deepcopy(stage.model).requires_grad_(False).eval()
     optimizer = Optimizer(model, config.optim)
     first = _resume(stage, run, average, optimizer)
     loss_of, clock = stage.loss(model, None), _Clock(first, config.steps)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vidboot import denoiser as denoisers
 from vidboot.denoiser import SIGMA_SKIP, NetDenoiser, at_frame_rate
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 
@@ -40,44 +41,47 @@ def hidden_places(B: int, T: int, H: int, W: int, seed: int = 3) -> Tensor:
 @pytest.mark.parametrize("pixels", [0, 4])
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
 @pytest.mark.parametrize(("T", "H", "W"), [(1, 2, 2), (5, 6, 10), (16, 4, 6)])
-def test_a_fresh_net_answers_with_y_below_the_skip_and_the_mean_above_it_at_any_length_and_size(
+def test_a_fresh_net_answers_with_y_under_no_noise_and_the_mean_under_much_at_any_length_and_size(
     pixels: int, blocks: tuple[str, ...], T: int, H: int, W: int
 ) -> None:
-    denoiser = NetDenoiser(net(*blocks, fresh=True, pixels=pixels), MEAN, spread=0.0)
+    denoiser = NetDenoiser(net(*blocks, fresh=True, pixels=pixels), MEAN, spread=0.0).eval()
     y = random(3, T, 3, H, W)
-    D = denoiser(y, torch.tensor([SIGMA_SKIP * 1e-4, SIGMA_SKIP, SIGMA_SKIP * 1e4]), pts_seconds=times(3, T))
+    D = denoiser(y, torch.tensor([1e-5, 500.0, 500.0]), pts_seconds=times(3, T))
     mean = MEAN.view(3, 1, 1).expand(T, 3, H, W)
-    torch.testing.assert_close(D, torch.stack([y[0], (y[1] + mean) / 2, mean]))
+    torch.testing.assert_close(D, torch.stack([y[0], mean, mean]))
 
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("sigma", [0.5, 3.0, 40.0])
-def test_above_the_skip_a_fresh_net_guesses_the_mean_colour_as_normal_videos_have_it(
-    sigma: float, masked: bool
+def test_a_fresh_net_guesses_the_mean_colour_as_normal_videos_have_it(
+    sigma: float, masked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against the posterior mean of videos that are one normal colour all over, from the covariance of their pixels."""
+    monkeypatch.setattr(denoisers, "error_of", lambda innovation, sigma, shown: torch.zeros_like(innovation))
     T, H, W, spread = 2, 4, 6, 0.3
     y = MEAN.view(3, 1, 1) + sigma * random(1, T, 3, H, W)
     shown = hidden_places(1, T, H, W) if masked else None
-    D = NetDenoiser(net(fresh=True), MEAN, spread=spread)(
-        y, torch.tensor([sigma]), shown=shown, pts_seconds=times(1, T)
-    )
+    denoiser = NetDenoiser(net(fresh=True), MEAN, spread=spread)
+    how = {"shown": shown, "pts_seconds": times(1, T)}
+    learning, learned = (denoiser.train(mode)(y, torch.tensor([sigma]), **how) for mode in (True, False))
     seen = torch.ones(T, H, W, dtype=torch.bool) if shown is None else shown[0, :, 0].bool()
     pixels = (y[0].movedim(1, 0) - MEAN.view(3, 1, 1, 1))[:, seen].double()  # [C, pixels]
     n = pixels.shape[1]
     covariance = torch.full((n, n), spread**2, dtype=torch.float64) + sigma**2 * torch.eye(n)
     colour = MEAN + spread**2 * torch.linalg.solve(covariance, pixels.T).sum(0)
-    c = 1 / (1 + (sigma / SIGMA_SKIP) ** 2)
     expected = colour.view(3, 1, 1).expand(T, 3, H, W).float()
-    blended = torch.lerp(expected, y[0], c)
-    torch.testing.assert_close(D[0], torch.where(seen[:, None], blended, expected))
+    torch.testing.assert_close(learned[0], expected)
+    blended = torch.lerp(expected, y[0], 1 / (1 + (sigma / SIGMA_SKIP) ** 2))
+    torch.testing.assert_close(learning[0], torch.where(seen[:, None], blended, expected))
 
 
-def test_the_skip_does_not_reach_what_is_hidden() -> None:
+def test_what_y_says_of_the_error_of_a_net_does_not_reach_what_is_always_hidden() -> None:
     y, shown = random(1, 2, 3, 2, 2), torch.zeros(1, 2, 1, 2, 2)
     y[..., 0, 0] = torch.nan
-    D = NetDenoiser(net(fresh=True), MEAN)(y, torch.tensor([SIGMA_SKIP]), shown=shown, pts_seconds=times(1, 2))
-    assert torch.equal(D, MEAN.view(3, 1, 1).expand(1, 2, 3, 2, 2))
+    for mode in (True, False):
+        denoiser = NetDenoiser(net(fresh=True), MEAN).train(mode)
+        D = denoiser(y, torch.tensor([0.05]), shown=shown, pts_seconds=times(1, 2))
+        assert torch.equal(D, MEAN.view(3, 1, 1).expand(1, 2, 3, 2, 2))
 
 
 @pytest.mark.parametrize("pixels", [0, 4])

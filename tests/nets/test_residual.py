@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidboot.denoiser import SIGMA_SKIP, NetDenoiser
+from vidboot.denoiser import NetDenoiser
+from vidboot.innovation import error_of
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.nets.residual import Residual, smooth_gate
-from vidboot.noise import expand
 
 KNOTS = torch.linspace(-3, 3, 7)
 
@@ -45,10 +45,11 @@ def test_the_residual_thinks_as_the_clip_net_does_until_it_has_learnt(pixels: in
     if started.net.pixels is not None and clip.net.pixels is not None:
         started.net.pixels.down.load_state_dict(clip.net.pixels.down.state_dict())
     y, sigma = random(2, 5, 3, 4, 6), torch.tensor([0.1, 3.0])
-    D_y = clip(y, sigma, pts_seconds=(torch.arange(5) / 8).expand(2, 5))
+    D_y = clip.eval()(y, sigma, pts_seconds=(torch.arange(5) / 8).expand(2, 5))
     for seed in (1, 2):
         R = started(y, random(2, 5, 3, 4, 6, seed=seed), sigma)
-        torch.testing.assert_close(torch.lerp(started.mean + R, y, expand(1 / (1 + (sigma / SIGMA_SKIP) ** 2), y)), D_y)
+        x = started.mean + R
+        torch.testing.assert_close(x + error_of(y - x, sigma), D_y)
 
 
 def test_the_residual_learns_from_the_first_step_and_leaves_the_clip_net_alone() -> None:
