@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vidboot.denoiser import NetDenoiser
 from vidboot.fit import Loss, NonFiniteLoss, Stage, StageConfig, Stopped, fit
@@ -268,6 +270,26 @@ def test_the_state_of_the_optimizer_survives_a_file(tmp_path: Path, device: str)
     assert any(key.endswith("/exp_avg") for key in before.state()), "AdamW has the rest"
     steps(second_half, after, 3, 6)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second_half.parameters(), strict=True))
+
+
+def test_where_nets_compute_in_float32_training_makes_no_product_in_bfloat16(tmp_path: Path) -> None:
+    """Some CPUs take a hundred times as long for those."""
+    seen: set[torch.dtype] = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            seen.update(arg.dtype for arg in args if isinstance(arg, Tensor))
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        fit(stage(), new_run(tmp_path / "float32"))
+    assert torch.float32 in seen
+    assert torch.bfloat16 not in seen
+    with Watch():
+        fit(replace(stage(), precision=torch.bfloat16), new_run(tmp_path / "bfloat16"))
+    assert torch.bfloat16 in seen, "so the watch sees Muon's"
 
 
 def test_the_rates_rise_stay_and_fall_to_almost_nothing() -> None:

@@ -138,7 +138,7 @@ def train_step(backend: str, device: torch.device, preset: str) -> float:
     for block in net.blocks:
         block.compile(backend="inductor" if device.type == "cuda" else "eager")
     model = NetDenoiser(net, torch.zeros(3, device=device), precision=torch.bfloat16)
-    optimizer = Optimizer(model, config.clip.train.optim)
+    optimizer = Optimizer(model, config.clip.train.optim, precision=torch.bfloat16)
     video = torch.rand(B, T, 3, H, W, device=device) * 2 - 1
     clips = Batch(video, (torch.arange(T, device=device) / config.video.fps).expand(B, T))
     sigma, times = torch.full((B,), 0.5, device=device), []

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from vidboot import config as configs
 from vidboot import synthetic
+from vidboot.build import faster_precision
 from vidboot.config import Config
 from vidboot.denoiser import NetDenoiser
 from vidboot.losses import BANDS, Batch, held_out_losses, view_loss
@@ -34,6 +35,7 @@ SCENE_FRAMES = 16
 HELD_OUT_CLIPS = 64
 FIRST_HELD_OUT = 1_000_000
 COURSE = 1_000_000
+PRECISION = getattr(torch, faster_precision(torch.device("cpu")))
 """Steps into which the course of the learning rates is divided, whatever the number of real ones."""
 
 
@@ -56,9 +58,9 @@ class Learner:
         self.config, self.data, self.clock = config, data, clock
         torch.manual_seed(seed)
         colour = data.float().mean((0, 1, 3, 4)) / 127.5 - 1
-        self.model = NetDenoiser(FactorizedNet(net), colour, precision=torch.bfloat16)
+        self.model = NetDenoiser(FactorizedNet(net), colour, precision=PRECISION)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.optimizer = Optimizer(self.model, config.clip.train.optim)
+        self.optimizer = Optimizer(self.model, config.clip.train.optim, precision=PRECISION)
         self.generator = torch.Generator().manual_seed(seed)
         self.steps, self.used = 0, 0.0
 

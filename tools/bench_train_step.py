@@ -68,7 +68,7 @@ def ours(config: Config, batch: int) -> Contender:
     video = torch.rand(batch, FRAMES, 3, SIDE, SIDE) * 2 - 1
     clips = Batch(video, (torch.arange(FRAMES) / config.video.fps).expand(batch, -1))
     model = NetDenoiser(FactorizedNet(config.clip.net), torch.zeros(3), precision=torch.bfloat16)
-    optimizer = Optimizer(model, config.clip.train.optim)
+    optimizer = Optimizer(model, config.clip.train.optim, precision=torch.bfloat16)
     generator = torch.Generator().manual_seed(0)
 
     def step() -> None:

@@ -15,7 +15,7 @@ import torch
 from neural_case import FPS, MANY, SIGMAS, Case, as_float, batches, losses, videos
 from torch import Tensor, nn
 
-from vidboot.build import knots
+from vidboot.build import faster_precision, knots
 from vidboot.composition import Join, Stream, back_projection, joined, tapered, whole, windowed
 from vidboot.data.mixture import enlarged, shares, turn
 from vidboot.denoiser import Denoise, NetDenoiser, at_frame_rate, evenly_timed
@@ -47,6 +47,8 @@ LEAST_SIGMA = 0.5
 """Noise level from which a small video, enlarged, passes for a full one."""
 
 
+PRECISION = getattr(torch, faster_precision(torch.device("cpu")))
+"""Of all nets."""
 Correction = Callable[[Tensor, Tensor, Tensor], Tensor]
 """R(y, D_views, sigma)."""
 
@@ -85,7 +87,7 @@ class Learner:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed * 100 + number)
             net = FactorizedNet(NetConfig(blocks=("space", "time") * 2, width=self.case.width, patch=patch))
-        return NetDenoiser(net, self.mean, spread=self.spread, precision=torch.bfloat16)
+        return NetDenoiser(net, self.mean, spread=self.spread, precision=PRECISION)
 
     def fit(
         self,
@@ -113,7 +115,7 @@ class Learner:
         config = config.model_copy(update={"optim": optim, "ema": ema, "report_every": max(1, steps // CHECKS)})
         if isinstance(frames, Tensor):
             frames = batches(frames, config.batch, name=name, seed=self.seed, any_length=any_length)
-        stage = Stage(name, config, model, loss, frames, held_out, seed=self.seed)
+        stage = Stage(name, config, model, loss, frames, held_out, seed=self.seed, precision=PRECISION)
         return fit(stage, self.run).requires_grad_(False).eval()
 
     # -- the views -----------------------------------------------------------------------------------------------

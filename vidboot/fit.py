@@ -70,6 +70,8 @@ class Stage:
     """Leaves a picture of what the averaged model makes, given the step, and measures it."""
     seed: int = 0
     device: torch.device | str = "cpu"
+    precision: torch.dtype = torch.float32
+    """Of the optimizer's products."""
 
 
 Report = Callable[[dict[str, object]], None]
@@ -102,7 +104,7 @@ def fit(
         run.checkpoint(stage.name).unlink(missing_ok=True)
         return _load(copy.deepcopy(stage.model).eval(), load_tensors(run.weights(stage.name))[0])
     model, average = stage.model.train(), copy.deepcopy(stage.model).requires_grad_(False).eval()
-    optimizer = Optimizer(model, config.optim)
+    optimizer = Optimizer(model, config.optim, precision=stage.precision)
     first = _resume(stage, run, average, optimizer)
     loss_of, clock = stage.loss(model, None), _Clock(first, config.steps)
     learned = max(first, round(LEARNED * config.steps))

@@ -34,6 +34,7 @@ class Muon(torch.optim.Optimizer):
         lr: rate; an entry of an update at rate 1 is .2 in the root mean square.
         momentum: share of the past in the mean of gradients.
         weight_decay: share of a weight that a step at rate 1 takes away.
+        precision: in which matrices are orthogonalised; bfloat16 is exact enough, but not fast everywhere.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Muon(torch.optim.Optimizer):
         lr: float = 1e-3,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.precision = precision
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -58,7 +61,7 @@ class Muon(torch.optim.Optimizer):
             for shape, members in alike.items():
                 # One matrix at a time, while it is in the cache: a pass over memory takes as long as a small product.
                 update = torch.empty_like(members[0][1])
-                units = update.new_empty((len(members), *shape), dtype=torch.bfloat16)
+                units = update.new_empty((len(members), *shape), dtype=self.precision)
                 for (p, grad), unit in zip(members, units, strict=True):
                     if "momentum_buffer" not in self.state[p]:
                         self.state[p]["momentum_buffer"] = torch.zeros_like(p)

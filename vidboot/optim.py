@@ -40,9 +40,15 @@ class OptimConfig(BaseModel):
 
 
 class Optimizer:
-    """Muon and AdamW over one module."""
+    """Muon and AdamW over one module.
 
-    def __init__(self, model: nn.Module, config: OptimConfig) -> None:
+    Args:
+        model: only parameters that require a gradient are updated.
+        config: learning rates.
+        precision: in which Muon orthogonalises.
+    """
+
+    def __init__(self, model: nn.Module, config: OptimConfig, *, precision: torch.dtype = torch.float32) -> None:
         self.config = config
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         matrices = [(name, p) for name, p in named if ".blocks." in name and name.endswith(".weight") and p.ndim == 2]
@@ -50,7 +56,8 @@ class Optimizer:
         rest = [(name, p) for name, p in named if name not in chosen]
         self._parts: list[tuple[torch.optim.Optimizer, list[tuple[str, nn.Parameter]], float]] = []
         if matrices:
-            muon = Muon([p for _, p in matrices], momentum=config.momentum, weight_decay=config.weight_decay)
+            settings = {"momentum": config.momentum, "weight_decay": config.weight_decay}
+            muon = Muon([p for _, p in matrices], **settings, precision=precision)
             self._parts.append((muon, matrices, config.lr_muon))
         adamw = torch.optim.AdamW([p for _, p in rest], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
         self._parts.append((adamw, rest, config.lr_adamw))

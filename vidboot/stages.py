@@ -72,6 +72,7 @@ class Training:
             sample=partial(self._strip, name, pool),
             seed=self.config.seed,
             device=device,
+            precision=model.precision,
         )
         return self._fit(stage)
 
@@ -112,6 +113,7 @@ class Training:
             batch=lambda step: pool.batch(config.train.batch, seed=self.config.seed, stage=name, step=step),
             seed=self.config.seed,
             device=model.device,
+            precision=model.parts.precision,
         )
         residual = self._fit(stage)
         assert isinstance(residual, Residual)
