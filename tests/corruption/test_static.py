@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scenes import burn, letters, panning, texture
 
-from vidboot.corruption.folder import FolderMark, folder_marks, scenes, sureness
+from vidboot.corruption.folder import PIECE, FolderMark, folder_marks, scenes, sureness, with_faint_parts
 from vidboot.corruption.kin import moved
-from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
+from vidboot.corruption.static import StaticSummary, fill, grid, mark_in_one, sample, summarise
 from vidboot.corruption.thresholds import FolderThresholds, StaticThresholds
 from vidboot.trust import SURE
 
@@ -158,6 +158,33 @@ def test_a_mark_that_lies_some_pixels_apart_is_covered_where_each_clip_shows_it(
         own = moved(mark.pixels, shift)
         assert own[moved(truth("one"), np.array(b))].mean() > 0.98
         assert own[~near(moved(truth("one"), np.array(b)), REACH)].mean() <= 0.002
+
+
+def test_a_disc_is_filled_though_its_rim_has_gaps() -> None:
+    disc, rim, across = (np.zeros((H, W), np.uint8) for _ in range(3))
+    cv2.circle(disc, (60, 40), 14, 1, -1)
+    cv2.circle(rim, (60, 40), 14, 1, 2)
+    across[38:43] = across[:, 57:64] = 1
+    gaps = (rim > 0) & (across == 0)
+    assert fill(gaps)[disc > 0].mean() < 0.6
+    filled = fill(gaps, reach=11)
+    assert filled[disc > 0].mean() > 0.97
+    assert not filled[cv2.dilate(disc, np.ones((5, 5), np.uint8)) == 0].any()
+
+
+def test_faint_parts_of_a_mark_are_those_near_it_and_near_them_but_no_specks() -> None:
+    mark, edge = np.zeros((H, W), bool), np.zeros((H, W), bool)
+    mark[40:50, 20:40] = True
+    second, third, speck, far = np.s_[40:50, 46:50], np.s_[40:50, 56:60], np.s_[55:57, 25:28], np.s_[40:50, 80:90]
+    for part in (second, third, speck, far):
+        edge[part] = True
+    assert edge[speck].size < PIECE
+    found = with_faint_parts(mark, edge, near=8)
+    assert found[mark].all()
+    assert found[second].all()
+    assert found[third].all()
+    assert not found[speck].any()
+    assert not found[far].any()
 
 
 def test_what_takes_half_of_the_picture_waits_for_review() -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vidboot.corruption import kin
-from vidboot.corruption.static import StaticSummary, correlation, regions
+from vidboot.corruption.static import StaticSummary, correlation, fill, regions
 from vidboot.corruption.thresholds import FolderThresholds
 
 MOST_SCENES = 64  # that are compared; more say nothing new
@@ -22,6 +22,7 @@ SPREAD_BLOCKS = 8  # along a side, to see how far a mark is spread
 BLOCKS = 4  # the frame in 4x4 blocks: two clips of one scene agree in most of them, two with one mark in few
 STROKE = 240  # of these along the longer side: a mark's edges have neighbours so near
 DOUBTFUL = 0.4  # score
+PIECE = 12  # pixels of a faint part of a mark, at least
 MOVED = 8  # times the scenes are moved against each other
 
 
@@ -192,12 +193,30 @@ def _common(unit: np.ndarray, place: np.ndarray, thresholds: FolderThresholds) -
     if not begins.any():
         return np.zeros_like(place)
     # What agrees far less than the mark does is what the codec leaves around it.
-    edge = (sure > weak) & (mean > thresholds.halo * np.percentile(mean[begins], 90))
+    plain = np.percentile(mean[begins], 90)
+    edge = (sure > weak) & (mean > thresholds.halo * plain)
     _, labels = cv2.connectedComponents(edge.astype(np.uint8))
     begun = np.unique(labels[begins & edge])
     edge = np.isin(labels, begun[begun > 0])
     least = round(thresholds.least_edge * max(height, width))
-    return np.any(regions(edge, least=least) or [np.zeros_like(edge)], axis=0)
+    mark = np.any(regions(edge, least=least) or [np.zeros_like(edge)], axis=0)
+    if not mark.any():
+        return mark
+    near = round(thresholds.near * max(height, width))
+    mark = with_faint_parts(mark, (sure > weak) & (mean > thresholds.faint * plain), near)
+    # A disc or a plate has edges only at its rim, with gaps where busy scenes hide them.
+    return fill(mark, reach=near | 1)
+
+
+def with_faint_parts(mark: np.ndarray, edge: np.ndarray, near: int) -> np.ndarray:
+    """Add pieces of edge that begin nowhere surely, but near a mark, and near those, bool [h, w]."""
+    _, labels = cv2.connectedComponents(edge.astype(np.uint8))
+    large = np.bincount(labels.ravel()) >= PIECE
+    large[0] = False
+    for _ in range(2):
+        around = cv2.distanceTransform((~mark).astype(np.uint8), cv2.DIST_L2, 3) <= near
+        mark = mark | np.isin(labels, [label for label in np.unique(labels[around]) if large[label]])
+    return mark
 
 
 def _coherence(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -169,10 +169,15 @@ def regions(edge: np.ndarray, *, least: int) -> list[np.ndarray]:
     return groups
 
 
-def fill(edge: np.ndarray) -> np.ndarray:
-    """Close small gaps between edges and fill what they enclose; bool [h, w]."""
+def fill(edge: np.ndarray, *, reach: int = 0) -> np.ndarray:
+    """Close gaps between edges and fill what they enclose; bool [h, w].
+
+    Args:
+        edge: bool [h, w].
+        reach: gaps of up to so many pixels; default small ones.
+    """
     height, width = edge.shape
-    reach = 2 * max(1, round(max(height, width) / 240)) + 1
+    reach = reach or 2 * max(1, round(max(height, width) / 240)) + 1
     closed = cv2.morphologyEx(np.pad(edge.astype(np.uint8), reach), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
     outside = closed.copy()
     cv2.floodFill(outside, np.zeros((outside.shape[0] + 2, outside.shape[1] + 2), np.uint8), (0, 0), (2,))

@@ -97,6 +97,10 @@ class FolderThresholds(_Frozen):
     """It goes on where they agree as in this share."""
     halo: float = 0.3
     """And by at least this share of what they agree by where the mark is plain: less is what the codec leaves."""
+    faint: float = 0.4
+    """What is not surely a part of a mark is one near it if scenes agree there by this share of that."""
+    near: float = 1 / 24
+    """So near, in longer sides of the picture; and as wide are the gaps in a mark's rim."""
     least_edge: float = 0.05
     """A mark has at least so many edge pixels for each pixel of the picture's longer side."""
     most_area: float = 0.35
