@@ -22,6 +22,7 @@ LAYERS = (
     ("run",),
     ("fit", "disk"),
     ("config",),
+    ("device",),
     ("build", "training_data", "leak", "mask_merge", "mask_video", "twins"),
     ("stages", "inpaint", "policies"),
     ("train", "generate", "scan", "report"),

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from vidboot import config as configs
 from vidboot import synthetic
-from vidboot.build import faster_precision
 from vidboot.config import Config
 from vidboot.denoiser import NetDenoiser
+from vidboot.device import faster_precision
 from vidboot.losses import BANDS, Batch, held_out_losses, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.optim import Optimizer

@@ -15,10 +15,11 @@ import torch
 from neural_case import FPS, MANY, SIGMAS, Case, as_float, batches, losses, videos
 from torch import Tensor, nn
 
-from vidboot.build import faster_precision, knots
+from vidboot.build import knots
 from vidboot.composition import Join, Stream, back_projection, joined, tapered, whole, windowed
 from vidboot.data.mixture import enlarged, shares, turn
 from vidboot.denoiser import Denoise, NetDenoiser, at_frame_rate, evenly_timed
+from vidboot.device import faster_precision
 from vidboot.fit import Loss, Stage, StageConfig, fit
 from vidboot.losses import Batch, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig

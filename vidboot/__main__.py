@@ -121,8 +121,8 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     """Scan what is new, then train."""
     from vidboot import scan as audit
     from vidboot import train as verb
-    from vidboot.build import device_of
     from vidboot.data.progress import on_stderr
+    from vidboot.device import device_of
 
     check_apart(videos, out)
     verb.check_out(out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from vidboot.composition import (
 )
 from vidboot.config import Config
 from vidboot.denoiser import NetDenoiser, at_frame_rate
+from vidboot.device import device_of, is_here, precision_here
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.nets.gate import ViewGate
 from vidboot.nets.residual import Residual
@@ -60,44 +60,6 @@ def knots() -> Tensor:
     return torch.linspace(torch.tensor(0.05).log(), torch.tensor(20.0).log(), GATE_KNOTS)
 
 
-def device_of(config: Config) -> torch.device:
-    """Return the device that the settings ask for.
-
-    Raises:
-        ValueError: torch knows no such device, or sees none here.
-    """
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(config.device)
-    except RuntimeError:
-        raise ValueError(f"setting device = {config.device!r} is no device that torch knows") from None
-    if not _is_here(device):
-        sees = f"{torch.cuda.device_count() or 'no'} GPU{'s' * (torch.cuda.device_count() > 1)}"
-        raise ValueError(f"setting device = {config.device!r}: torch sees {sees} here; auto looks for one")
-    return device
-
-
-def _is_here(device: torch.device) -> bool:
-    return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
-
-
-def faster_precision(device: torch.device) -> str:
-    """Time a matrix product in both precisions and name the faster."""
-
-    def seconds(dtype: torch.dtype) -> float:
-        a = torch.ones(512, 512, device=device, dtype=dtype)
-        torch.mm(a, a)  # the first call sets up
-        best = float("inf")
-        for _ in range(5):
-            began = time.perf_counter()
-            (a @ a)[0, 0].item()
-            best = min(best, time.perf_counter() - began)
-        return best
-
-    return "bfloat16" if seconds(torch.bfloat16) < seconds(torch.float32) else "float32"
-
-
 @contextmanager
 def _fresh_weights(seed: int) -> Iterator[None]:
     """Draw weights from ``seed`` alone, whatever other threads draw."""
@@ -120,7 +82,7 @@ class Parts:
 
     @classmethod
     def of(cls, run: Run) -> Parts:
-        """Read from a run what its modules need; where its device is not, another will do.
+        """Read from a run what its modules need; what this machine does not have, or is very slow at, is replaced.
 
         Raises:
             ValueError: the run's settings are not of this version.
@@ -130,10 +92,12 @@ class Parts:
         if missing:
             raise ValueError(f"{run.path / 'run.json'} lacks {', '.join(missing)}")
         config = settings.check(record["config"])
-        if config.device != "auto" and not _is_here(torch.device(config.device)):
+        if config.device != "auto" and not is_here(torch.device(config.device)):
             config = config.model_copy(update={"device": "auto"})
-        mean, precision = torch.tensor(record["mean"]), getattr(torch, record["precision"])
-        return cls(config, mean, record["spread"], record["clip_frames"], precision, device_of(config))
+        device, precision = device_of(config), record["precision"]
+        # What is set is done; what was measured was measured on another machine.
+        dtype = precision_here(precision, device) if config.precision == "auto" else getattr(torch, precision)
+        return cls(config, torch.tensor(record["mean"]), record["spread"], record["clip_frames"], dtype, device)
 
     def denoiser(self, net: NetConfig, *, seed: int) -> NetDenoiser:
         with _fresh_weights(seed):

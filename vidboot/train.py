@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidboot.build import Model, Parts, device_of, faster_precision, knots, low_res_stage
+from vidboot.build import Model, Parts, knots, low_res_stage
 from vidboot.composition import whole
 from vidboot.config import Config, check
 from vidboot.data.clips import mean_colour
 from vidboot.data.locks import alone
 from vidboot.data.progress import Progress, silent
+from vidboot.device import device_of, faster_precision
 from vidboot.fit import Report
 from vidboot.leak import templates
 from vidboot.memory import give_back, keep
