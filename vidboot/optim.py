@@ -56,8 +56,12 @@ class Optimizer:
         rest = [(name, p) for name, p in named if name not in chosen]
         self._parts: list[tuple[torch.optim.Optimizer, list[tuple[str, nn.Parameter]], float]] = []
         if matrices:
-            settings = {"momentum": config.momentum, "weight_decay": config.weight_decay}
-            muon = Muon([p for _, p in matrices], **settings, precision=precision)
+            muon = Muon(
+                [p for _, p in matrices],
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+                precision=precision,
+            )
             self._parts.append((muon, matrices, config.lr_muon))
         adamw = torch.optim.AdamW([p for _, p in rest], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
         self._parts.append((adamw, rest, config.lr_adamw))

@@ -169,12 +169,12 @@ def regions(edge: np.ndarray, *, least: int) -> list[np.ndarray]:
     return groups
 
 
-def fill(edge: np.ndarray, *, reach: int = 0) -> np.ndarray:
+def fill(edge: np.ndarray, *, reach: int | None = None) -> np.ndarray:
     """Close gaps between edges and fill what they enclose; bool [h, w].
 
     Args:
         edge: bool [h, w].
-        reach: gaps of up to so many pixels; default small ones.
+        reach: widest gap that is closed, pixels; default small ones.
     """
     height, width = edge.shape
     reach = reach or 2 * max(1, round(max(height, width) / 240)) + 1
