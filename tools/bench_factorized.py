@@ -31,11 +31,11 @@ from vidboot.losses import BANDS, Batch, held_out_losses, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.optim import Optimizer
 
+PRECISION = getattr(torch, faster_precision(torch.device("cpu")))
 SCENE_FRAMES = 16
 HELD_OUT_CLIPS = 64
 FIRST_HELD_OUT = 1_000_000
 COURSE = 1_000_000
-PRECISION = getattr(torch, faster_precision(torch.device("cpu")))
 """Steps into which the course of the learning rates is divided, whatever the number of real ones."""
 
 

@@ -46,10 +46,10 @@ CHECKS = 8
 """Times that the loss of left-out videos is measured in a training whose length is to be chosen."""
 LEAST_SIGMA = 0.5
 """Noise level from which a small video, enlarged, passes for a full one."""
-
-
 PRECISION = getattr(torch, faster_precision(torch.device("cpu")))
 """Of all nets."""
+
+
 Correction = Callable[[Tensor, Tensor, Tensor], Tensor]
 """R(y, D_views, sigma)."""
 
