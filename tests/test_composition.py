@@ -229,6 +229,6 @@ def test_a_residual_sees_the_noisy_and_the_denoised_frames_of_its_window() -> No
 def test_a_fresh_gate_is_back_projection_bit_for_bit() -> None:
     y, sigma = random(2, 16, 3, 4, 4).float(), torch.tensor([0.4, 30.0])
     inner, band = windowed(linear(), tapered(5, 3)), windowed(linear(1), tapered(16, 8))
-    gate = ViewGate(torch.tensor([0.1, -0.2, 0.3]), reach=1.0)
+    gate = ViewGate(reach=1.0)
     expected = whole(joined(inner, LowRes(2), band, back_projection))(y, sigma)
     assert torch.equal(whole(joined(inner, LowRes(2), band, gate))(y, sigma), expected)

@@ -38,9 +38,9 @@ def test_each_cross_fitted_correction_is_measured_on_the_videos_it_was_learned_w
 ) -> None:
     measured: list[set[bytes]] = []
 
-    def sums(R: object, D_views: object, video: Tensor, knots: Tensor, *, seed: int) -> Tensor:
+    def sums(corrected: object, video: Tensor, *, seed: int) -> Tensor:
         measured.append(scenes(video))
-        return torch.zeros(2, len(knots))
+        return torch.zeros(2, learning.KNOTS)
 
     monkeypatch.setattr(learning, "gate_sums", sums)
     learned: list[set[bytes]] = []
@@ -95,7 +95,7 @@ def test_no_way_spends_more_tokens_than_direct_training() -> None:
 
 
 def test_a_correction_that_is_not_trusted_leaves_the_composition_as_it_is() -> None:
-    denoise = learning._corrected(lambda y, sigma: y / 2, lambda y, D, sigma: y, torch.zeros(len(learning.knots())))
+    denoise = learning._corrected(lambda y, sigma: y / 2, lambda y, D, sigma: y, torch.zeros(learning.KNOTS))
     y = torch.randn(2, 3, 3, 4, 4)
     assert torch.equal(denoise(y, torch.tensor([0.1, 2.0])), y / 2)
 

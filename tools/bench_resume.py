@@ -39,7 +39,7 @@ SIZES = FolderSizes(
     short_frames=16,
     long_frames=64,
 )
-STAGES = ("low_res.train", "low_res.coarse", "low_res.gate", "clip.train", "gate", "residual.train", "direct")
+STAGES = ("low_res.train", "low_res.coarse", "clip.train", "residual.train", "direct")
 
 
 class Trainer:

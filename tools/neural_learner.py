@@ -15,16 +15,15 @@ import torch
 from neural_case import FPS, MANY, SIGMAS, Case, as_float, batches, losses, videos
 from torch import Tensor, nn
 
-from vidboot.build import knots
 from vidboot.composition import Join, Stream, back_projection, joined, tapered, whole, windowed
 from vidboot.data.mixture import enlarged, shares, turn
-from vidboot.denoiser import Denoise, NetDenoiser, at_frame_rate, evenly_timed
+from vidboot.denoiser import Denoise, NetDenoiser, at_frame_rate
 from vidboot.device import faster_precision
 from vidboot.fit import Loss, Stage, StageConfig, fit
 from vidboot.losses import Batch, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
-from vidboot.nets.gate import ViewGate
-from vidboot.nets.residual import Residual, gate_at, gate_sums, smooth_gate
+from vidboot.nets.gate import KNOTS, Corrected, ViewGate, both_joined, gate_at, gate_sums, knots, smooth_gate
+from vidboot.nets.residual import Residual
 from vidboot.noise import SigmaDensity, expand
 from vidboot.run import Run
 from vidboot.stages import residual_loss
@@ -38,8 +37,6 @@ TUNING_LR = 0.5
 """Rates of a net that begins from trained weights, over those from nothing."""
 LONG_LR = 1.5
 """Rates of a training that takes several times as long, over the usual ones."""
-GATE_STEPS, GATE_LR = 30, 20 / 3
-"""Of the view gate; its rate is the one of the presets."""
 FEW_STEPS, EACH = 100, 60
 """A training on few videos is tried for at most so many steps and so many more for each."""
 CHECKS = 8
@@ -137,11 +134,11 @@ class Learner:
         return joined(clips, self.low_view, low, join)
 
     def gated_composition(self, n: int) -> Denoise:
-        """The view gate fitted on the n videos: some hundred weights."""
-        gate = ViewGate(self.mean, reach=float("inf"))
-        loss = lambda gate, _: partial(view_loss, evenly_timed(whole(self.composition(n, gate))))  # noqa: E731
-        fitted = self.fit(f"gate-n{n}", gate, self.full(n), GATE_STEPS, loss=loss, batch=8, lr=GATE_LR)
-        return whole(self.composition(n, fitted))  # type: ignore[arg-type]
+        """The view gate measured on the n videos: one number for each noise level."""
+        gate, both = ViewGate(reach=float("inf")), whole(self.composition(n, both_joined))
+        measured = as_float(self.full(n)[:MOST_MEASURED])
+        gate.gate.copy_(smooth_gate(*gate_sums(lambda y, s: both(y, s).chunk(2, 2), measured, seed=self.seed)))
+        return whole(self.composition(n, gate))
 
     # -- one net for all of them -----------------------------------------------------------------------------------
 
@@ -191,7 +188,7 @@ class Learner:
         shorter = self.tried(f"direct-n{n}", self._fresh, n, self._direct_steps(n))
         unseen = as_float(self.full(n)[: self.left_out(n)])[:MOST_MEASURED]
         R = _toward(at_frame_rate(shorter, FPS))  # type: ignore[arg-type]
-        sums = gate_sums(R, D_views, unseen, knots(), seed=self.seed)
+        sums = gate_sums(_both(D_views, R), unseen, seed=self.seed)
         return _corrected(D_views, _toward(self.direct(n)), smooth_gate(*sums))
 
     def _direct_steps(self, n: int) -> int:
@@ -227,7 +224,7 @@ class Learner:
         loss = lambda residual, _: residual_loss(residual, D_views, penalty=penalty)  # noqa: E731
 
         def made(name: str, seen: Tensor) -> Residual:
-            net = Residual(self.clip(n), fps=FPS, knots=knots()).requires_grad_(True)
+            net = Residual(self.clip(n), fps=FPS).requires_grad_(True)
             return self.fit(name, net, seen, self.case.budget(n).tuning // 2, loss=loss, lr=TUNING_LR)  # type: ignore[return-value]
 
         sums = self.cross_fitted(n, D_views, lambda fold, seen: made(f"{kind}-n{n}-fold{fold}", seen))
@@ -237,10 +234,10 @@ class Learner:
         """Sum <R, x − D_views> and |R|² over the n videos, each by the R that was learned without it."""
         # Halves, not every second one: what a scene shows takes turns with its number.
         first, second = self.full(n).chunk(2)
-        sums = torch.zeros(2, len(knots()))
+        sums = torch.zeros(2, KNOTS)
         for fold, (seen, unseen) in enumerate([(second, first), (first, second)]):
             measured = as_float(unseen[:MOST_MEASURED])
-            sums += gate_sums(learn(fold, seen), D_views, measured, knots(), seed=self.seed * 1_000_003 + fold)
+            sums += gate_sums(_both(D_views, learn(fold, seen)), measured, seed=self.seed * 1_000_003 + fold)
         return sums
 
     def stopped(self, name: str, make: Callable[[], NetDenoiser], n: int, most: int, *, lr: float = 1.0) -> nn.Module:
@@ -281,9 +278,17 @@ def _toward(denoise: Denoise) -> Correction:
     return lambda y, D_views, sigma: denoise(y, sigma) - D_views
 
 
+def _both(D_views: Denoise, R: Correction) -> Corrected:
+    def both(y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        D_y = D_views(y, sigma)
+        return D_y, R(y, D_y, sigma)
+
+    return both
+
+
 def _corrected(D_views: Denoise, R: Correction, gate: Tensor) -> Denoise:
     def denoise(y: Tensor, sigma: Tensor) -> Tensor:
-        D_y = D_views(y, sigma)
-        return D_y + expand(gate_at(sigma, knots(), gate), y) * R(y, D_y, sigma)
+        D_y, R_y = _both(D_views, R)(y, sigma)
+        return D_y + expand(gate_at(sigma, knots(), gate), y) * R_y
 
     return denoise

@@ -41,10 +41,10 @@ WAYS: Mapping[str, Callable[[Learner, int], Denoise]] = {
 """What can be made of n full videos."""
 VIDEOS = (2, 8, 32, 128, 512, 2048)
 FEW = (2, 8, 32, 128, 512)
-DIRECT_VIDEOS = (2, 8, 32, 128, 256, 512, 1024, 2048, 8192)
+DIRECT_VIDEOS = (2, 8, 32, 128, 256, 512, 1024, 2048, 8192, 16384)
 ONLY = {
     COMPOSITION: (0,),
-    POOLED: (0, *VIDEOS, 8192),
+    POOLED: (0, *VIDEOS, 8192, 16384),
     DIRECT: DIRECT_VIDEOS,
     RESIDUAL: FEW,
     DIRECT_BLEND: FEW,

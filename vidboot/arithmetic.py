@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vidboot.build import GATE_KNOTS, Parts, gate_stage, low_res_stage
+from vidboot.build import Parts, gate_stage, low_res_stage
 from vidboot.composition import Plan, tapered
 from vidboot.config import Config
 from vidboot.data.clips import Pool
@@ -20,6 +20,7 @@ from vidboot.fit import LEARNED, StageConfig
 from vidboot.innovation import BANDS
 from vidboot.muon import POLYNOMIALS
 from vidboot.nets.factorized import PLACE_OCTAVES, SIGMA_FEATURES, NetConfig
+from vidboot.nets.gate import KNOTS
 from vidboot.run import Run
 from vidboot.train import CROSS_FIT_DRAWS
 from vidboot.training_data import Folder, TrainingData
@@ -87,7 +88,9 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
         counted[low_res_stage(level)] = _view(low_res_stage(level), stage, low.net, pool, small, config.seed)
         if run.done(gate_stage(level)) and level:
             frames = data.gate_pool(level).longest
-            counted[gate_stage(level)] = low.gate.steps * low.gate.batch * _low_res(config, frames, level - 1, level)
+            counted[gate_stage(level)] = (
+                KNOTS * low.gate.steps * low.gate.batch * _low_res(config, frames, level - 1, level)
+            )
     if run.done("clip"):
         counted["clip"] = _view("clip", config.clip.train, config.clip.net, data.mixture(), sharp, config.seed)
     if run.done("direct"):
@@ -95,7 +98,7 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
     plan = Parts.of(run).sharp_plan()
     if run.done(gate_stage(0)):
         composed = _composition(config, plan, data.gate_pool(0).longest, levels[-1])
-        counted[gate_stage(0)] = config.gate.steps * config.gate.batch * composed
+        counted[gate_stage(0)] = KNOTS * config.gate.steps * config.gate.batch * composed
     if run.done("residual"):
         frames = data.full_pool(data.full).longest
         composed = _composition(config, plan, frames, levels[-1])
@@ -103,7 +106,7 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
         shape = {"frames": frames, "height": sharp[0], "width": sharp[1], "channels_in": 6}
         training = stage.steps * (stage.batch * (composed + forward_and_backward(net, **shape)) + update(net))
         folds = 2 if len({entry.sha256 for entry in data.full}) > 1 else 0
-        seen = CROSS_FIT_DRAWS * GATE_KNOTS * len(data.full) if folds else 0
+        seen = CROSS_FIT_DRAWS * KNOTS * len(data.full) if folds else 0
         counted["residual"] = (1 + folds) * training + seen * (composed + forward(net, **shape))
     return counted
 

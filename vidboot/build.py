@@ -41,8 +41,6 @@ _drawing = threading.Lock()
 
 FRAMES_PER_CALL = 64
 """Frames of sharp windows that are denoised at a time: what memory a video takes does not grow with its length."""
-GATE_KNOTS = 12
-"""Noise levels between which g(sigma) of the residual is linear."""
 
 
 def low_res_stage(level: int) -> str:
@@ -53,11 +51,6 @@ def low_res_stage(level: int) -> str:
 def gate_stage(level: int) -> str:
     """Name of the gate that joins what is below with the low-res net of a level."""
     return f"gate{level}"
-
-
-def knots() -> Tensor:
-    """Return ln sigma at which the residual's gate is set: [GATE_KNOTS]."""
-    return torch.linspace(torch.tensor(0.05).log(), torch.tensor(20.0).log(), GATE_KNOTS)
 
 
 @contextmanager
@@ -125,11 +118,10 @@ class Parts:
 
     def gate(self, level: int) -> ViewGate:
         config = self.config.low_res.gate if level else self.config.gate
-        with _fresh_weights(self.config.seed + 3):
-            return ViewGate(self.mean, reach=config.reach).to(self.device)
+        return ViewGate(reach=config.reach).to(self.device)
 
     def residual(self, clip: NetDenoiser) -> Residual:
-        return Residual(clip, fps=self.config.video.fps, knots=knots()).to(self.device)
+        return Residual(clip, fps=self.config.video.fps).to(self.device)
 
     def direct(self) -> NetDenoiser:
         return self.denoiser(self.config.clip.net, seed=self.config.seed + 2)

@@ -40,9 +40,13 @@ class VideoConfig(_Part):
         return Target(self.frames, self.height, self.width, self.fps)
 
 
-class GateConfig(StageConfig):
+class GateConfig(_Part):
     """How a view gate is fitted."""
 
+    steps: int = Field(default=8, ge=0)
+    """Batches of long clips that it is measured on, at every noise level; 0 leaves it out."""
+    batch: int = Field(default=2, gt=0)
+    """Clips per batch."""
     reach: float = Field(default=0.25, gt=0)
     """Noise level above which the gate lets go, so that the band leads and memory lasts; see ``ViewGate``."""
 

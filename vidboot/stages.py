@@ -13,17 +13,18 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidboot.build import Model, gate_stage
-from vidboot.composition import Join, whole
-from vidboot.config import Config
+from vidboot.composition import whole
+from vidboot.config import Config, GateConfig
 from vidboot.data.clips import Pool
 from vidboot.data.mixture import Mixture
-from vidboot.denoiser import Denoise, Denoiser, NetDenoiser, evenly_timed
-from vidboot.fit import Loss, Report, Stage, StageConfig, fit
+from vidboot.denoiser import Denoise, Denoiser, NetDenoiser
+from vidboot.fit import Loss, Report, Stage, StageConfig, Stopped, fit
 from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss, without_holes
 from vidboot.metrics import Template, leak_score
+from vidboot.nets.gate import KNOTS, both_joined, gate_sums, smooth_gate
 from vidboot.nets.residual import Residual
 from vidboot.noise import expand, level_noise
-from vidboot.run import Run
+from vidboot.run import Run, save_tensors
 from vidboot.sampler import sde
 from vidboot.training_data import TrainingData
 
@@ -76,30 +77,35 @@ class Training:
         )
         return self._fit(stage)
 
-    def fit_gate(self, level: int, config: StageConfig, pool: Pool) -> None:
-        """Fit the gate that joins what is below a level with it, all nets held fixed, on clips as long as can be."""
-        if not (config.steps and pool.longest):
+    def fit_gate(self, level: int, config: GateConfig, pool: Pool) -> None:
+        """Measure the gate that joins what is below a level with it, on clips as long as can be.
+
+        Raises:
+            Stopped: training was asked to stop.
+        """
+        name = gate_stage(level)
+        if not (config.steps and pool.longest) or self.run.done(name):
             return
-        model, name, frames = Model(self.run), gate_stage(level), pool.longest
-
-        def joined_by(gate: Join) -> Denoiser:
-            stream = (
-                model.composition(frames, join=gate)
-                if level == 0
-                else model.low_res_stream(frames, level=level - 1, join=gate)
-            )
-            return evenly_timed(whole(stream))
-
-        stage = Stage(
-            name=name,
-            config=config,
-            model=model.parts.gate(level),
-            loss=lambda gate, _: partial(view_loss, joined_by(gate)),
-            batch=lambda step: without_holes(pool.batch(config.batch, seed=self.config.seed, stage=name, step=step)),
-            seed=self.config.seed,
-            device=model.device,
+        model, seed = Model(self.run), self.config.seed
+        gate = model.parts.gate(level)
+        both = whole(
+            model.low_res_stream(pool.longest, level=level - 1, join=both_joined)
+            if level
+            else model.composition(pool.longest, join=both_joined)
         )
-        self._fit(stage)
+        sums = torch.zeros(2, KNOTS)
+        for step in range(config.steps):
+            if self.stop.is_set():
+                raise Stopped(f"stage {name} was stopped at step {step}")
+            batch = without_holes(pool.batch(config.batch, seed=seed, stage=name, step=step)).to(model.device)
+            sums += gate_sums(
+                lambda y, sigma: both(y, sigma).chunk(2, 2),
+                batch.video,
+                seed=seed * 1_000_003 + step * 1009,
+                trusted=batch.visible,
+            )
+        gate.gate.copy_(smooth_gate(*sums))
+        save_tensors(self.run.weights(name), gate.state_dict(), steps=config.steps)
 
     def fit_residual(self, name: str, pool: Pool) -> Residual:
         """Train a residual over the frozen composition."""

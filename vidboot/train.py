@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidboot.build import Model, Parts, knots, low_res_stage
+from vidboot.build import Model, Parts, low_res_stage
 from vidboot.composition import whole
 from vidboot.config import Config, check
 from vidboot.data.clips import mean_colour
@@ -21,7 +21,8 @@ from vidboot.device import device_of, faster_precision
 from vidboot.fit import Report
 from vidboot.leak import templates
 from vidboot.memory import give_back, keep
-from vidboot.nets.residual import Residual, gate_sums, smooth_gate
+from vidboot.nets.gate import KNOTS, gate_sums, smooth_gate
+from vidboot.nets.residual import Residual
 from vidboot.run import Run, begun, check_empty, make, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
@@ -159,7 +160,7 @@ def train_residual(training: Training) -> None:
     """
     full = training.data.full
     files = sorted({entry.sha256 for entry in full})
-    sums = torch.zeros(2, len(knots()))
+    sums = torch.zeros(2, KNOTS)
     if len(files) > 1:
         for fold in (0, 1):
             unseen = set(files[fold::2])
@@ -167,7 +168,7 @@ def train_residual(training: Training) -> None:
             residual = training.fit_residual(f"residual_fold{fold}", seen)
             sums += cross_fit(training, residual, [entry for entry in full if entry.sha256 in unseen])
     residual = training.fit_residual("residual_ungated", training.data.full_pool(full))
-    residual.gate.copy_(smooth_gate(sums[0], sums[1]))
+    residual.gate.copy_(smooth_gate(*sums))
     save_tensors(training.run.weights("residual"), residual.state_dict(), full_videos=len(files))
 
 
@@ -176,11 +177,16 @@ def cross_fit(training: Training, residual: Residual, unseen: Entries) -> Tensor
     """Sum <R, x - D_views> and |R|² at each knot over videos that the residual has not seen: [2, knots]."""
     pool, model, seed = training.data.full_pool(unseen), Model(training.run), training.config.seed
     D_views = whole(model.composition(pool.longest))
-    sums, size = torch.zeros(2, len(knots())), training.config.residual.train.batch
+
+    def corrected(y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        D_y = D_views(y, sigma)
+        return D_y, residual(y, D_y, sigma)
+
+    sums, size = torch.zeros(2, KNOTS), training.config.residual.train.batch
     for step, first in enumerate(range(0, CROSS_FIT_DRAWS * len(unseen), size)):
         count = min(size, CROSS_FIT_DRAWS * len(unseen) - first)
         video = pool.batch(count, seed=seed, stage="cross-fit", step=step).video.to(model.device)
-        sums += gate_sums(residual, D_views, video, knots(), seed=seed * 1_000_003 + step * 1009)
+        sums += gate_sums(corrected, video, seed=seed * 1_000_003 + step * 1009)
     return sums
 
 

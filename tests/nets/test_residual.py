@@ -7,9 +7,8 @@ from torch import Tensor
 from vidboot.denoiser import NetDenoiser
 from vidboot.innovation import error_of
 from vidboot.nets.factorized import FactorizedNet, NetConfig
-from vidboot.nets.residual import Residual, smooth_gate
-
-KNOTS = torch.linspace(-3, 3, 7)
+from vidboot.nets.gate import knots
+from vidboot.nets.residual import Residual
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -25,7 +24,7 @@ def clip_net(pixels: int = 0) -> NetDenoiser:
 
 
 def residual(pixels: int = 0) -> Residual:
-    return Residual(clip_net(pixels), fps=8.0, knots=KNOTS)
+    return Residual(clip_net(pixels), fps=8.0)
 
 
 @pytest.mark.parametrize("pixels", [0, 4])
@@ -55,7 +54,7 @@ def test_the_residual_thinks_as_the_clip_net_does_until_it_has_learnt(pixels: in
 def test_the_residual_learns_from_the_first_step_and_leaves_the_clip_net_alone() -> None:
     clip = clip_net().requires_grad_(False)
     before = {name: value.clone() for name, value in clip.state_dict().items()}
-    model = Residual(clip, fps=8.0, knots=KNOTS).requires_grad_(True)
+    model = Residual(clip, fps=8.0).requires_grad_(True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     y, D_views, x = (random(2, 5, 3, 4, 6, seed=seed) for seed in range(3))
     losses = []
@@ -71,25 +70,14 @@ def test_the_residual_learns_from_the_first_step_and_leaves_the_clip_net_alone()
     assert all(torch.equal(value, before[name]) for name, value in clip.state_dict().items())
 
 
-def test_the_gate_is_linear_in_ln_sigma_between_its_knots_constant_below_and_0_above() -> None:
-    model = residual()
-    model.gate.copy_(torch.tensor([0, 0.1, 0.5, 1, 0.8, 0.2, 0.4]))
-    torch.testing.assert_close(model.g((KNOTS - 1e-5).exp()), model.gate, rtol=0, atol=1e-4)
-    between = (KNOTS[:-1] + KNOTS[1:]) / 2
-    torch.testing.assert_close(model.g(between.exp()), (model.gate[:-1] + model.gate[1:]) / 2)
-    torch.testing.assert_close(model.g(torch.tensor([1e-6, 1e6])), torch.stack([model.gate[0], torch.tensor(0.0)]))
-    everywhere = model.g(torch.logspace(-4, 4, 200))
-    assert ((everywhere >= 0) & (everywhere <= 1)).all()
-
-
 def test_the_gate_scales_each_video_by_its_own_level() -> None:
     model = residual()
     torch.nn.init.normal_(model.net.out.weight)
-    model.gate.copy_(torch.tensor([0, 0, 0, 0.5, 1, 1, 1]))
+    model.gate.copy_(torch.linspace(0, 1, len(model.gate)))
     y, D_views = random(3, 2, 3, 4, 4), random(3, 2, 3, 4, 4, seed=1)
-    sigma = torch.tensor([-2.5, 0.0, 2.5]).exp()
+    sigma = knots()[[0, 5, -1]].exp() * (1 - 1e-6)
     R, gated = model(y, D_views, sigma), model.gated(y, D_views, sigma)
-    for i, g in enumerate((0, 0.5, 1)):
+    for i, g in enumerate((0, 5 / (len(model.gate) - 1), 1)):
         torch.testing.assert_close(gated[i], g * R[i])
 
 
@@ -102,28 +90,3 @@ def test_the_net_is_not_run_where_it_is_not_trusted(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(model.net, "forward", must_not_run)
     y = random(2, 2, 3, 4, 4)
     assert torch.equal(model.gated(y, y, torch.ones(2)), torch.zeros_like(y))
-
-
-@pytest.mark.parametrize("K", [1, 2, 3, 12])
-def test_a_gate_made_of_sums_lies_within_0_and_1(K: int) -> None:
-    for seed in range(20):
-        g = smooth_gate(10 * random(K, seed=seed), random(K, seed=seed + 100).square())
-        assert ((g >= 0) & (g <= 1)).all()
-
-
-def test_a_gate_is_the_ratio_of_its_sums_and_0_where_nothing_was_found() -> None:
-    denominator = torch.tensor([1.0, 3.0, 2.0, 0.5, 7.0])
-    torch.testing.assert_close(smooth_gate(0.3 * denominator, denominator), torch.full((5,), 0.3))
-    assert torch.equal(smooth_gate(-denominator, denominator), torch.zeros(5))
-    assert torch.equal(smooth_gate(2 * denominator, denominator), torch.ones(5))
-    assert torch.equal(smooth_gate(torch.zeros(5), torch.zeros(5)), torch.zeros(5))
-
-
-def test_smoothing_spreads_what_one_bin_found() -> None:
-    numerator, denominator = torch.zeros(9), torch.ones(9)
-    numerator[4] = 1
-    g = smooth_gate(numerator, denominator)
-    assert (g[2:7] > 0).all()
-    assert not g[[0, 1, 7, 8]].any()
-    assert torch.equal(g, g.flip(0))
-    assert g.diff().abs().max() < 0.2

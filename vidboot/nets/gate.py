@@ -1,58 +1,119 @@
-"""The view gate: a tiny function of the noise level that reweights how two views are joined."""
+"""Gates: how far a correction is trusted at each noise level, g(sigma), measured and not learned.
+
+Of D + g R the squared error is least where g = <R, x - D> / |R|². So a few videos, noised to each of a few levels, tell
+g; nothing is trained.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from vidboot.composition import back_projection, scaled_skip
-from vidboot.denoiser import SIGMA_DATA
+from vidboot.composition import back_projection
+from vidboot.noise import expand
 from vidboot.views import BandView
 
-TERMS = 4
-HIDDEN = 16
+LEAST_SIGMA, MOST_SIGMA, KNOTS = 0.02, 20.0, 14
+"""Noise levels between which g(sigma) is set, and at how many."""
+
+Corrected = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+"""(y, sigma [B]) -> D and a correction R of it, both like y."""
+
+
+def knots() -> Tensor:
+    """Return ln sigma at which a gate is set, rising: [KNOTS]."""
+    return torch.linspace(torch.tensor(LEAST_SIGMA).log(), torch.tensor(MOST_SIGMA).log(), KNOTS)
+
+
+def gate_at(sigma: Tensor, knots: Tensor, gate: Tensor) -> Tensor:
+    """Return g(sigma), linear in ln sigma between the knots, 0 above them: [B].
+
+    Args:
+        sigma: noise levels, [B].
+        knots: ln sigma at which g is set, rising, [K].
+        gate: g there, [K].
+    """
+    at = sigma.log().to(knots).contiguous()
+    right = torch.searchsorted(knots, at).clamp(1, len(knots) - 1)
+    low, high = knots[right - 1], knots[right]
+    part = ((at - low) / (high - low)).clamp(0, 1)
+    return torch.lerp(gate[right - 1], gate[right], part) * (at <= knots[-1])
+
+
+@torch.no_grad()
+def gate_sums(corrected: Corrected, video: Tensor, *, seed: int, trusted: Tensor | None = None) -> Tensor:
+    """Sum <R, x - D> and |R|² over videos at each noise level of ``knots``.
+
+    Args:
+        corrected: what is corrected, and by what.
+        video: x, which neither should have seen, [B, T, C, H, W].
+        seed: of the noise.
+        trusted: 1 where x is known, [B, T, 1, H, W]; None: everywhere.
+
+    Returns:
+        [2, KNOTS], what ``smooth_gate`` takes; a sum over more videos is the sum of theirs.
+    """
+    sums = torch.zeros(2, KNOTS)
+    for level, sigma in enumerate(knots().exp().tolist()):
+        generator = torch.Generator().manual_seed(seed + level)
+        y = video + sigma * torch.randn(video.shape, generator=generator).to(video)
+        D, R = corrected(y, torch.full((len(video),), sigma, device=video.device))
+        if trusted is not None:
+            R = torch.where(trusted.bool(), R, 0)
+        sums[:, level] = torch.stack([(R * (video - D)).sum(), (R * R).sum()]).cpu()
+    return sums
+
+
+def smooth_gate(numerator: Tensor, denominator: Tensor, *, passes: int = 2) -> Tensor:
+    """Turn sums into g(sigma): clip(<R, x - D> / |R|², 0, 1), smoothed over the knots.
+
+    Args:
+        numerator, denominator: sums at each knot, [K].
+
+    Returns:
+        [K], within [0, 1]; 0 where R is 0.
+    """
+    for _ in range(passes):
+        numerator, denominator = (
+            torch.stack([x, x.roll(1), x.roll(-1)]).mean(0).index_copy(0, torch.tensor([0, len(x) - 1]), x[[0, -1]])
+            for x in (numerator, denominator)
+        )
+    return torch.where(denominator > 0, numerator / denominator.clamp(min=1e-30), 0).clamp(0, 1)
 
 
 class ViewGate(nn.Module):
-    """D = D_v + sum_i w_i(ln sigma) B_i / (1 + (sigma / reach)²), where D_v is the back-projection and w starts at 0.
+    """D = D_v + g(sigma) (D_inner - D_v) / (1 + (sigma / reach)²), where D_v is the back-projection; g starts at 0.
 
-    B: the inner denoiser alone, the band alone, the linear denoiser, and the linear denoiser of the band; each as a
-    difference, so that 0 means the formula. Back-projection is exact only where the band's projection commutes with the
-    covariance; where it loses (low sigma), a weight can undo it.
+    Back-projection is exact only where the band's projection commutes with the covariance, and with exact scores; where
+    it loses (low sigma), the inner denoiser is trusted with the band, too.
 
-    On real videos the clips often have the smaller error at mid sigma as well, for there y already agrees with itself.
-    While a video is being made it does not yet, and clips that are followed there each settle for a video of their own:
-    the loss cannot see that, so ``reach`` leaves high noise to the band, which sees far.
+    On real videos it often has the smaller error at mid sigma as well, for there y already agrees with itself. While a
+    video is being made it does not yet, and clips that are followed there each settle for a video of their own: the
+    loss cannot see that, so ``reach`` leaves high noise to the band, which sees far.
 
     Args:
-        mean: of the data, per channel, [C].
-        reach: noise level at which the terms count half.
+        reach: noise level at which the inner denoiser is trusted half as far as it was measured.
     """
 
-    mean: Tensor
+    knots: Tensor
+    gate: Tensor
 
-    def __init__(self, mean: Tensor, *, reach: float) -> None:
+    def __init__(self, *, reach: float) -> None:
         super().__init__()
         self.reach = reach
-        self.weights = nn.Sequential(nn.Linear(1, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, TERMS))
-        last = self.weights[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.register_buffer("mean", mean.float().view(-1, 1, 1))
+        self.register_buffer("knots", knots())
+        self.register_buffer("gate", torch.zeros(KNOTS))
 
     def forward(self, view: BandView, y: Tensor, D_inner: Tensor, D_band: Tensor, sigma: Tensor) -> Tensor:
-        """Join as ``back_projection`` does, then add the weighted terms."""
+        """Join as ``back_projection`` does, then follow the inner denoiser as far as it is trusted."""
         D_v = back_projection(view, y, D_inner, D_band, sigma)
-        band = view.lift(D_band)
-        terms = (
-            D_inner - D_v,
-            band - D_v,
-            self.mean + scaled_skip(y - self.mean, sigma, SIGMA_DATA) - D_v,
-            scaled_skip(view.lift(view.restrict(y)) - band, sigma, SIGMA_DATA),
-        )
-        sigma_ = sigma.view(-1, 1).to(self.mean)
-        w = (self.weights(sigma_.log()) / (1 + (sigma_ / self.reach) ** 2)).to(D_v.dtype)  # [B, TERMS]
-        for i, term in enumerate(terms):
-            D_v = torch.addcmul(D_v, w[:, i].view(-1, 1, 1, 1, 1), term)
-        return D_v
+        g = gate_at(sigma, self.knots, self.gate) / (1 + (sigma.to(self.gate) / self.reach) ** 2)
+        return torch.addcmul(D_v, expand(g, D_v), D_inner - D_v)
+
+
+def both_joined(view: BandView, y: Tensor, D_inner: Tensor, D_band: Tensor, sigma: Tensor) -> Tensor:
+    """A join that tells both ends of the view gate, D_v and D_inner - D_v, one after the other: [B, T, 2 C, H, W]."""
+    D_v = back_projection(view, y, D_inner, D_band, sigma)
+    return torch.cat([D_v, D_inner - D_v], 2)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from vidboot.denoiser import SIGMA_DATA, Denoise, NetDenoiser
+from vidboot.denoiser import SIGMA_DATA, NetDenoiser
 from vidboot.nets.factorized import FactorizedNet
+from vidboot.nets.gate import gate_at, knots
 from vidboot.noise import expand
 
 
@@ -24,14 +23,14 @@ class Residual(nn.Module):
     knots: Tensor
     gate: Tensor
 
-    def __init__(self, clip: NetDenoiser, *, fps: float, knots: Tensor) -> None:
+    def __init__(self, clip: NetDenoiser, *, fps: float) -> None:
         super().__init__()
         assert isinstance(clip.net, FactorizedNet)
         self.net = with_second_input(clip.net, channels=3)
         self.precision = clip.precision
         self.fps = fps
         self.register_buffer("mean", clip.mean.clone())
-        self.register_buffer("knots", knots.float())
+        self.register_buffer("knots", knots())
         self.register_buffer("gate", torch.zeros_like(self.knots))
 
     def forward(self, y: Tensor, D_views: Tensor, sigma: Tensor) -> Tensor:
@@ -75,62 +74,3 @@ def _before_last(weight: Tensor, count: int, *, last: int) -> Tensor:
     """Insert ``count`` zero inputs before the ``last`` ones, which say what is shown: [D, inputs, ...]."""
     seen, shown = weight[:, :-last], weight[:, -last:]
     return torch.cat([seen, weight.new_zeros(len(weight), count, *weight.shape[2:]), shown], 1)
-
-
-def gate_at(sigma: Tensor, knots: Tensor, gate: Tensor) -> Tensor:
-    """Return g(sigma), linear in ln sigma between the knots, 0 above them: [B].
-
-    Args:
-        sigma: noise levels, [B].
-        knots: ln sigma at which g is set, rising, [K].
-        gate: g there, [K].
-    """
-    at = sigma.log().to(knots).contiguous()
-    right = torch.searchsorted(knots, at).clamp(1, len(knots) - 1)
-    low, high = knots[right - 1], knots[right]
-    part = ((at - low) / (high - low)).clamp(0, 1)
-    return torch.lerp(gate[right - 1], gate[right], part) * (at <= knots[-1])
-
-
-@torch.no_grad()
-def gate_sums(
-    residual: Callable[[Tensor, Tensor, Tensor], Tensor], D_views: Denoise, video: Tensor, knots: Tensor, *, seed: int
-) -> Tensor:
-    """Sum <R, x - D_views> and |R|² over videos that the residual has not seen.
-
-    Args:
-        residual: R(y, D_views, sigma).
-        D_views: the composition that it corrects.
-        video: x, [B, T, C, H, W].
-        knots: ln sigma of each noise level, [K].
-        seed: of the noise.
-
-    Returns:
-        [2, K], what ``smooth_gate`` takes.
-    """
-    sums = torch.zeros(2, len(knots))
-    for level, sigma in enumerate(knots.exp().tolist()):
-        generator = torch.Generator().manual_seed(seed + level)
-        y = video + sigma * torch.randn(video.shape, generator=generator).to(video)
-        sigma_B = torch.full((len(video),), sigma, device=video.device)
-        D_y = D_views(y, sigma_B)
-        R = residual(y, D_y, sigma_B)
-        sums[:, level] = torch.stack([(R * (video - D_y)).sum(), (R * R).sum()]).cpu()
-    return sums
-
-
-def smooth_gate(numerator: Tensor, denominator: Tensor, *, passes: int = 2) -> Tensor:
-    """Turn cross-fitted sums into g(sigma): clip(<R, x - D_views> / |R|², 0, 1), smoothed over the bins.
-
-    Args:
-        numerator, denominator: sums per noise bin over held-out clips, [K].
-
-    Returns:
-        [K], within [0, 1]; 0 where R is 0.
-    """
-    for _ in range(passes):
-        numerator, denominator = (
-            torch.stack([x, x.roll(1), x.roll(-1)]).mean(0).index_copy(0, torch.tensor([0, len(x) - 1]), x[[0, -1]])
-            for x in (numerator, denominator)
-        )
-    return torch.where(denominator > 0, numerator / denominator.clamp(min=1e-30), 0).clamp(0, 1)
