@@ -43,7 +43,7 @@ class VideoConfig(_Part):
 class GateConfig(_Part):
     """How a view gate is fitted."""
 
-    steps: int = Field(default=8, ge=0)
+    steps: int = Field(default=4, ge=0)
     """Batches of long clips that it is measured on, at every noise level; 0 leaves it out."""
     batch: int = Field(default=2, gt=0)
     """Clips per batch."""
