@@ -12,18 +12,17 @@ from vidboot import pages
 from vidboot.build import Model
 from vidboot.composition import whole
 from vidboot.evaluate import _nearest, check_sizes, joins, real_shots
-from vidboot.nets.gate import both_joined
+from vidboot.nets.gate import both_ends
 from vidboot.run import Run
 from vidboot.scan import audit
 from vidboot.training_data import Folder
 
 
-def test_a_gate_has_its_say_while_it_is_fitted_at_noise_where_the_sharp_net_is_not_asked(run: Path) -> None:
+def test_both_ends_of_a_gate_are_told_at_noise_where_a_composition_does_not_ask_the_sharp_net(run: Path) -> None:
     model = Model(Run(run))
     sigma = torch.tensor([2 * model.config.clip.sigma_max])
     noise = sigma * torch.randn(1, 16, 3, 16, 16)
-    assert whole(model.composition(16, join=both_joined))(noise, sigma).shape[2] == 6
-    assert whole(model.composition(16))(noise, sigma).shape[2] == 3
+    assert whole(model.composition(16, join=both_ends))(noise, sigma).shape[2] == 6
 
 
 def test_only_what_is_full_video_stands_for_real_video(run: Path, root: Path) -> None:

@@ -22,7 +22,7 @@ from vidboot.device import faster_precision
 from vidboot.fit import Loss, Stage, StageConfig, fit
 from vidboot.losses import Batch, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
-from vidboot.nets.gate import KNOTS, Corrected, ViewGate, both_joined, gate_at, gate_sums, knots, smooth_gate
+from vidboot.nets.gate import KNOTS, ViewGate, both_ends, corrected_by, gate_at, gate_sums, knots, smooth_gate
 from vidboot.nets.residual import Residual
 from vidboot.noise import SigmaDensity, expand
 from vidboot.run import Run
@@ -135,9 +135,9 @@ class Learner:
 
     def gated_composition(self, n: int) -> Denoise:
         """The view gate measured on the n videos: one number for each noise level."""
-        gate, both = ViewGate(reach=float("inf")), whole(self.composition(n, both_joined))
-        measured = as_float(self.full(n)[:MOST_MEASURED])
-        gate.gate.copy_(smooth_gate(*gate_sums(lambda y, s: both(y, s).chunk(2, 2), measured, seed=self.seed)))
+        gate, measured = ViewGate(reach=float("inf")), as_float(self.full(n)[:MOST_MEASURED])
+        times = torch.arange(measured.shape[1]).expand(measured.shape[:2]) / FPS
+        gate.measure(self.composition(n, both_ends), [Batch(measured, times)], seed=self.seed)
         return whole(self.composition(n, gate))
 
     # -- one net for all of them -----------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class Learner:
         shorter = self.tried(f"direct-n{n}", self._fresh, n, self._direct_steps(n))
         unseen = as_float(self.full(n)[: self.left_out(n)])[:MOST_MEASURED]
         R = _toward(at_frame_rate(shorter, FPS))  # type: ignore[arg-type]
-        sums = gate_sums(_both(D_views, R), unseen, seed=self.seed)
+        sums = gate_sums(corrected_by(D_views, R), unseen, seed=self.seed)
         return _corrected(D_views, _toward(self.direct(n)), smooth_gate(*sums))
 
     def _direct_steps(self, n: int) -> int:
@@ -237,7 +237,7 @@ class Learner:
         sums = torch.zeros(2, KNOTS)
         for fold, (seen, unseen) in enumerate([(second, first), (first, second)]):
             measured = as_float(unseen[:MOST_MEASURED])
-            sums += gate_sums(_both(D_views, learn(fold, seen)), measured, seed=self.seed * 1_000_003 + fold)
+            sums += gate_sums(corrected_by(D_views, learn(fold, seen)), measured, seed=self.seed * 1_000_003 + fold)
         return sums
 
     def stopped(self, name: str, make: Callable[[], NetDenoiser], n: int, most: int, *, lr: float = 1.0) -> nn.Module:
@@ -278,17 +278,9 @@ def _toward(denoise: Denoise) -> Correction:
     return lambda y, D_views, sigma: denoise(y, sigma) - D_views
 
 
-def _both(D_views: Denoise, R: Correction) -> Corrected:
-    def both(y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        D_y = D_views(y, sigma)
-        return D_y, R(y, D_y, sigma)
-
-    return both
-
-
 def _corrected(D_views: Denoise, R: Correction, gate: Tensor) -> Denoise:
     def denoise(y: Tensor, sigma: Tensor) -> Tensor:
-        D_y, R_y = _both(D_views, R)(y, sigma)
+        D_y, R_y = corrected_by(D_views, R)(y, sigma)
         return D_y + expand(gate_at(sigma, knots(), gate), y) * R_y
 
     return denoise

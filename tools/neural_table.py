@@ -155,14 +155,14 @@ def table(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
         return {"way": way, "n": n, "loss": means[way, n], "bands": by_band, **worths(way, n)}
 
     rows = [row(way, n) for way, n in cells()]
-    between = [{"way": way, "n": n, **worths(way, n)} for way in JOINED for n in SHARES]
+    between = [{"way": way, "n": n, **worths(way, n)} for way in JOINED for n in SHARES[way]]
     memories = {way: [json.loads(_memory(out, way, seed).read_text()) for seed in seeds] for way in ALONE}
     return {"seeds": list(seeds), "rows": rows, "between": between, "memory": memories}
 
 
 KEYS = ("n_eq", "c", "factor", "over_tuned")
-SHARES = {"n0/4": 0.25, "n0": 1.0}
 JOINED = ("view gate", RESIDUAL, BLEND, DIRECT_BLEND, POOLED)
+SHARES = {way: {"n0/4": 0.25, "n0": 1.0} | ({"16 n0": 16.0} if way == POOLED else {}) for way in JOINED}
 """Ways told of at these shares of their n0 too, ln n_eq being linear in ln n between what was measured."""
 ALONE = (COMPOSITION, POOLED)
 """Ways that need no full video; all others but the pooled net are told of beside the composition."""
@@ -184,7 +184,7 @@ def _worths(loss: Mapping[tuple[str, int], float]) -> dict[tuple[str, int | str,
         return float(np.exp(np.interp(np.log(n), np.log(measured), np.log([n_eq[way, m] for m in measured]))))
 
     at: list[tuple[str, int | str, float]] = [(way, n, float(n)) for way, n in n_eq]
-    at += [(way, name, share * alone[way]) for way in JOINED for name, share in SHARES.items()]
+    at += [(way, name, share * alone[way]) for way, of_n0 in SHARES.items() for name, share in of_n0.items()]
     result: dict[tuple[str, int | str, str], float] = {(way, 0, "n_eq"): n0[way] for way in ALONE}
     for way, name, n in at:
         mine, tuned = between(way, n), between(TUNED, n)

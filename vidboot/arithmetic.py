@@ -1,9 +1,9 @@
 """How much arithmetic a training takes, so that two can be given the same: FLOPs of all matrix products.
 
-Counted are the nets' products and attention, forward and backward, the frozen nets that a gate or a residual is trained
-over, the cross-fit, guesses of what masks hide, one for each clip of a shot that has a mask, and Muon's
-orthogonalisation. Not counted is what costs next to nothing beside them or is no training: elementwise work, held-out
-measurements, samples on the way.
+Counted are the nets' products and attention, forward and backward, the frozen nets by which a gate is measured and over
+which a residual is trained, the cross-fit, guesses of what masks hide, one for each clip of a shot that has a mask, and
+Muon's orthogonalisation. Not counted is what costs next to nothing beside them or is no training: elementwise work,
+held-out measurements, samples on the way.
 """
 
 from __future__ import annotations

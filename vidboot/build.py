@@ -173,7 +173,7 @@ class Model:
     def composition(self, frames: int, *, join: Join | None = None) -> Stream:
         """Sharp windows in time, joined with the low-res view; ``join`` stands in for the run's own gate."""
         sharp, view = self._sharp_stream(self.parts.sharp_plan()), LowRes(self.config.low_res.factor)
-        # A gate that is being fitted must have its say at every level.
+        # A gate that is being measured needs both ends at every level.
         below = self.config.clip.sigma_max if join is None else float("inf")
         return joined(sharp, view, self.low_res_stream(frames), join or self.join(0), inner_below=below)
 
@@ -209,7 +209,7 @@ class Model:
         return joined(fine, TimeMean(config.group), coarser, join or self.join(level + 1))
 
     def join(self, level: int) -> Join:
-        """Return the fitted gate above a level, or plain back-projection if none was fitted."""
+        """Return the gate above a level, or plain back-projection if none was measured."""
         if not self.run.done(gate_stage(level)):
             return back_projection
         return self._loaded(gate_stage(level), lambda: self.parts.gate(level))

@@ -43,7 +43,7 @@ class Trained:
 
     @property
     def optimisation_seconds(self) -> float:
-        """Time in the steps of all stages, two stages at once counted twice; held-out measurements left out."""
+        """Time in the steps of all trained stages, two at once counted twice; measurements, and gates, left out."""
         seconds, before = 0.0, {}
         for row in self.run.metrics():
             seconds += row["ms_per_step"] / 1e3 * (row["step"] - before.get(row["stage"], 0))

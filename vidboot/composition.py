@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from vidboot.denoiser import Denoise
-from vidboot.noise import expand
 from vidboot.views import BandView
 
 READ_FRAMES = 16
@@ -281,8 +280,3 @@ def plain_sum(inner: Stream, view: BandView, band: Stream) -> Stream:
         return D_inner + view.lift(D_band - view.restrict(y))
 
     return joined(inner, view, band, join)
-
-
-def scaled_skip(y: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
-    """c_skip y, the share of a noisy video that a linear denoiser would keep (Karras et al. 2022, Table 1)."""
-    return y * expand(sigma_data**2 / (sigma**2 + sigma_data**2), y)

@@ -41,7 +41,7 @@ class VideoConfig(_Part):
 
 
 class GateConfig(_Part):
-    """How a view gate is fitted."""
+    """How a view gate is measured."""
 
     steps: int = Field(default=4, ge=0)
     """Batches of long clips that it is measured on, at every noise level; 0 leaves it out."""
@@ -71,7 +71,7 @@ class LowResConfig(_Part):
     coarse: StageConfig = StageConfig()
     """Training of each coarser level, which starts from the weights of the level below."""
     gate: GateConfig = GateConfig()
-    """Fitting of the gate between two levels."""
+    """The gate between two levels."""
 
 
 class ClipConfig(_Part):
@@ -126,7 +126,7 @@ class Config(_Part):
     low_res: LowResConfig = LowResConfig()
     clip: ClipConfig = ClipConfig()
     gate: GateConfig = GateConfig()
-    """Fitting of the gate between clips and the low-res view."""
+    """The gate between sharp video and the low-res view."""
     residual: ResidualConfig = ResidualConfig()
     direct: StageConfig = StageConfig(steps=0)
     """The baseline: the clip net's kind, trained on the full videos alone. Off unless it is given steps."""

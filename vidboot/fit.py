@@ -79,7 +79,7 @@ Report = Callable[[dict[str, object]], None]
 
 
 class Stopped(WorkFailed):
-    """Training was asked to stop, and left a checkpoint to go on from."""
+    """Training was asked to stop; the same call goes on."""
 
 
 def fit(

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vidboot.errors import DISK_FULL
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class Run:

@@ -1,9 +1,9 @@
-"""The stages of a training: what each view's net and each gate is trained on, and with what loss."""
+"""The stages of a training: what each net is trained on, and with what loss, and what each gate is measured on."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -21,7 +21,7 @@ from vidboot.denoiser import Denoise, Denoiser, NetDenoiser
 from vidboot.fit import Loss, Report, Stage, StageConfig, Stopped, fit
 from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss, without_holes
 from vidboot.metrics import Template, leak_score
-from vidboot.nets.gate import KNOTS, both_joined, gate_sums, smooth_gate
+from vidboot.nets.gate import both_ends
 from vidboot.nets.residual import Residual
 from vidboot.noise import expand, level_noise
 from vidboot.run import Run, save_tensors
@@ -78,33 +78,32 @@ class Training:
         return self._fit(stage)
 
     def fit_gate(self, level: int, config: GateConfig, pool: Pool) -> None:
-        """Measure the gate that joins what is below a level with it, on clips as long as can be.
+        """Measure the gate that joins what is below a level with it, on clips as long as can be; stopped, it begins
+        anew.
 
         Raises:
             Stopped: training was asked to stop.
         """
-        name = gate_stage(level)
-        if not (config.steps and pool.longest) or self.run.done(name):
+        name, frames, seed = gate_stage(level), pool.longest, self.config.seed
+        least = self.config.low_res.group if level else 0  # of so short a video the coarser level sees one frame
+        if not config.steps or frames <= least or self.run.done(name):
             return
-        model, seed = Model(self.run), self.config.seed
+        model = Model(self.run)
         gate = model.parts.gate(level)
-        both = whole(
-            model.low_res_stream(pool.longest, level=level - 1, join=both_joined)
+
+        def batches() -> Iterator[Batch]:
+            for step in range(config.steps):
+                if self.stop.is_set():
+                    raise Stopped(f"stage {name} was stopped at step {step}")
+                batch = pool.batch(config.batch, seed=seed, stage=name, step=step)
+                yield without_holes(batch).to(model.device)
+
+        ends = (
+            model.low_res_stream(frames, level=level - 1, join=both_ends)
             if level
-            else model.composition(pool.longest, join=both_joined)
+            else model.composition(frames, join=both_ends)
         )
-        sums = torch.zeros(2, KNOTS)
-        for step in range(config.steps):
-            if self.stop.is_set():
-                raise Stopped(f"stage {name} was stopped at step {step}")
-            batch = without_holes(pool.batch(config.batch, seed=seed, stage=name, step=step)).to(model.device)
-            sums += gate_sums(
-                lambda y, sigma: both(y, sigma).chunk(2, 2),
-                batch.video,
-                seed=seed * 1_000_003 + step * 1009,
-                trusted=batch.visible,
-            )
-        gate.gate.copy_(smooth_gate(*sums))
+        gate.measure(ends, batches(), seed=seed)
         save_tensors(self.run.weights(name), gate.state_dict(), steps=config.steps)
 
     def fit_residual(self, name: str, pool: Pool) -> Residual:

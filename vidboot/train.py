@@ -21,7 +21,7 @@ from vidboot.device import device_of, faster_precision
 from vidboot.fit import Report
 from vidboot.leak import templates
 from vidboot.memory import give_back, keep
-from vidboot.nets.gate import KNOTS, gate_sums, smooth_gate
+from vidboot.nets.gate import KNOTS, corrected_by, gate_sums, smooth_gate
 from vidboot.nets.residual import Residual
 from vidboot.run import Run, begun, check_empty, make, save_tensors
 from vidboot.stages import Training
@@ -145,7 +145,7 @@ def train_direct(training: Training) -> None:
 
 
 def train_joins(training: Training) -> None:
-    """Fit what joins the views and needs long sharp videos to do so: the view gate, the residual with its own gate."""
+    """Make what joins the views and needs long sharp videos for it: the view gate, the residual with its own gate."""
     config, data = training.config, training.data
     training.fit_gate(0, config.gate, data.gate_pool(0))
     if data.full and config.residual.train.steps and not training.run.done("residual"):
@@ -177,16 +177,11 @@ def cross_fit(training: Training, residual: Residual, unseen: Entries) -> Tensor
     """Sum <R, x - D_views> and |R|² at each knot over videos that the residual has not seen: [2, knots]."""
     pool, model, seed = training.data.full_pool(unseen), Model(training.run), training.config.seed
     D_views = whole(model.composition(pool.longest))
-
-    def corrected(y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        D_y = D_views(y, sigma)
-        return D_y, residual(y, D_y, sigma)
-
     sums, size = torch.zeros(2, KNOTS), training.config.residual.train.batch
     for step, first in enumerate(range(0, CROSS_FIT_DRAWS * len(unseen), size)):
         count = min(size, CROSS_FIT_DRAWS * len(unseen) - first)
         video = pool.batch(count, seed=seed, stage="cross-fit", step=step).video.to(model.device)
-        sums += gate_sums(corrected, video, seed=seed * 1_000_003 + step * 1009)
+        sums += gate_sums(corrected_by(D_views, residual), video, seed=seed * 1_000_003 + step * 1009)
     return sums
 
 

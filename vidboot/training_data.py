@@ -158,7 +158,7 @@ class TrainingData:
         return self.split(self.low, finer=self.sharp, **how)
 
     def gate_pool(self, level: int) -> Pool:
-        """Return the pool that the gate between a low-res level and what is below it is fitted on: long videos, sharp
+        """Return the pool that the gate between a low-res level and what is below it is measured on: long videos, sharp
         ones for level 0, marked or not."""
         if level == 0:
             return self.full_pool([e for e in self.clip_pools()[0].entries if e.frames >= self.config.video.frames])

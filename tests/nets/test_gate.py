@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from vidboot.composition import back_projection
-from vidboot.nets.gate import ViewGate, both_joined, gate_at, gate_sums, knots, smooth_gate
+from vidboot.nets.gate import ViewGate, both_ends, gate_at, gate_sums, knots, smooth_gate
 from vidboot.views import BandView, LowRes, TimeMean
 
 VIEWS = [LowRes(2), TimeMean(2)]
@@ -61,7 +61,7 @@ def test_a_measured_view_gate_finds_which_of_both_ends_is_right_at_each_level() 
         low = bool((sigma < 1).all())
         D_inner = x if low else x + view.lift(wrong)
         D_band = view.restrict(x) + (wrong if low else 0)
-        return both_joined(view, y, D_inner, D_band, sigma).chunk(2, 2)
+        return both_ends(view, y, D_inner, D_band, sigma).chunk(2, 2)
 
     g = smooth_gate(*gate_sums(both, x, seed=0), passes=0)
     torch.testing.assert_close(g, (knots().exp() < 1).float(), rtol=0, atol=1e-5)
@@ -108,7 +108,7 @@ def test_a_gate_is_the_ratio_of_its_sums_and_0_where_nothing_was_found() -> None
     assert torch.equal(smooth_gate(torch.zeros(5), torch.zeros(5)), torch.zeros(5))
 
 
-def test_smoothing_spreads_what_one_bin_found() -> None:
+def test_smoothing_spreads_what_one_knot_found() -> None:
     numerator, denominator = torch.zeros(9), torch.ones(9)
     numerator[4] = 1
     g = smooth_gate(numerator, denominator)

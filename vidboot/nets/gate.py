@@ -6,12 +6,15 @@ g; nothing is trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from vidboot.composition import back_projection
+from vidboot.composition import Stream, back_projection, whole
+from vidboot.denoiser import Denoise
+from vidboot.errors import WorkFailed
+from vidboot.losses import Batch
 from vidboot.noise import expand
 from vidboot.views import BandView
 
@@ -42,18 +45,31 @@ def gate_at(sigma: Tensor, knots: Tensor, gate: Tensor) -> Tensor:
     return torch.lerp(gate[right - 1], gate[right], part) * (at <= knots[-1])
 
 
+def corrected_by(D_views: Denoise, residual: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Corrected:
+    """Pair a denoiser with its correction R(y, D_views, sigma)."""
+
+    def corrected(y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        D_y = D_views(y, sigma)
+        return D_y, residual(y, D_y, sigma)
+
+    return corrected
+
+
 @torch.no_grad()
 def gate_sums(corrected: Corrected, video: Tensor, *, seed: int, trusted: Tensor | None = None) -> Tensor:
     """Sum <R, x - D> and |R|² over videos at each noise level of ``knots``.
 
     Args:
         corrected: what is corrected, and by what.
-        video: x, which neither should have seen, [B, T, C, H, W].
+        video: x, [B, T, C, H, W]; a correction that could learn it by heart must not have seen it.
         seed: of the noise.
         trusted: 1 where x is known, [B, T, 1, H, W]; None: everywhere.
 
     Returns:
         [2, KNOTS], what ``smooth_gate`` takes; a sum over more videos is the sum of theirs.
+
+    Raises:
+        WorkFailed: D or R is not finite.
     """
     sums = torch.zeros(2, KNOTS)
     for level, sigma in enumerate(knots().exp().tolist()):
@@ -63,6 +79,8 @@ def gate_sums(corrected: Corrected, video: Tensor, *, seed: int, trusted: Tensor
         if trusted is not None:
             R = torch.where(trusted.bool(), R, 0)
         sums[:, level] = torch.stack([(R * (video - D)).sum(), (R * R).sum()]).cpu()
+    if not sums.isfinite().all():
+        raise WorkFailed("the trained nets answer with NaN or infinity, so no gate can be measured")
     return sums
 
 
@@ -71,6 +89,8 @@ def smooth_gate(numerator: Tensor, denominator: Tensor, *, passes: int = 2) -> T
 
     Args:
         numerator, denominator: sums at each knot, [K].
+        passes: of the smoothing. 0 for what few videos tell well: |R|² grows from knot to knot, and of two neighbours
+            the larger has its say.
 
     Returns:
         [K], within [0, 1]; 0 where R is 0.
@@ -112,8 +132,22 @@ class ViewGate(nn.Module):
         g = gate_at(sigma, self.knots, self.gate) / (1 + (sigma.to(self.gate) / self.reach) ** 2)
         return torch.addcmul(D_v, expand(g, D_v), D_inner - D_v)
 
+    def measure(self, ends: Stream, batches: Iterable[Batch], *, seed: int) -> None:
+        """Set g by what is best on clips.
 
-def both_joined(view: BandView, y: Tensor, D_inner: Tensor, D_band: Tensor, sigma: Tensor) -> Tensor:
-    """A join that tells both ends of the view gate, D_v and D_inner - D_v, one after the other: [B, T, 2 C, H, W]."""
+        Args:
+            ends: the composition whose gate this is, with ``both_ends`` for it.
+            batches: clips as long as can be, without holes. The nets may know them: that both ends do.
+            seed: of the noise.
+        """
+        both, sums = whole(ends), torch.zeros(2, KNOTS)
+        for i, batch in enumerate(batches):
+            corrected = lambda y, sigma: both(y, sigma).chunk(2, 2)  # noqa: E731
+            sums += gate_sums(corrected, batch.video, seed=seed * 1_000_003 + i * 1009, trusted=batch.visible)
+        self.gate.copy_(smooth_gate(*sums, passes=0))
+
+
+def both_ends(view: BandView, y: Tensor, D_inner: Tensor, D_band: Tensor, sigma: Tensor) -> Tensor:
+    """A join that tells both ends of a view gate, D_v and D_inner - D_v, one after the other: [B, T, 2 C, H, W]."""
     D_v = back_projection(view, y, D_inner, D_band, sigma)
     return torch.cat([D_v, D_inner - D_v], 2)
