@@ -62,11 +62,12 @@ def test_where_nothing_is_long_or_nothing_long_is_wanted_only_clips_are_drawn() 
         assert made.longest == WINDOW
 
 
-def test_the_views_are_joined_by_long_sharp_videos_though_none_is_clean() -> None:
-    pool = data_of({"a": 63, "b": 64, "c": 90, "h": 90}, {"e": 90}).gate_pool(0)
-    assert names(pool.entries) == {"b", "c"}
-    assert pool.longest == 64
-    assert data_of({"a": 63}, {"e": 90}).gate_pool(0).longest == 0
+def test_the_views_are_joined_by_what_every_sharp_video_shows_in_a_window() -> None:
+    pool = data_of({"a": 7, "b": WINDOW, "c": 90, "h": 90}, {"e": 90}).gate_pool(0)
+    assert names(pool.entries) == {"a", "b", "c"}
+    assert {pool.shape(2, seed=0, stage="gate0", step=step) for step in range(20)} == {(2, WINDOW)}
+    assert data_of({"a": 7}, {"e": 90}).gate_pool(0).longest == 4  # whole groups of the coarser level
+    assert data_of({}, {"e": 90}).gate_pool(0).longest == 0
 
 
 def test_a_folder_without_sharp_videos_has_nothing_to_teach_it() -> None:

@@ -41,6 +41,8 @@ FEW_STEPS, EACH = 100, 60
 """A training on few videos is tried for at most so many steps and so many more for each."""
 CHECKS = 8
 """Times that the loss of left-out videos is measured in a training whose length is to be chosen."""
+CLIPS_REACH = 0.7
+"""Noise level up to which a gate that was measured on clips is followed, as in preset ``tiny``."""
 LEAST_SIGMA = 0.5
 """Noise level from which a small video, enlarged, passes for a full one."""
 PRECISION = getattr(torch, faster_precision(torch.device("cpu")))
@@ -134,8 +136,9 @@ class Learner:
         return joined(clips, self.low_view, low, join)
 
     def gated_composition(self, n: int) -> Denoise:
-        """The view gate measured on the n videos: one number for each noise level."""
-        gate, measured = ViewGate(reach=float("inf")), as_float(self.full(n)[:MOST_MEASURED])
+        """The view gate measured on the n videos or, without any, on clips, which say nothing of high noise."""
+        gate = ViewGate(reach=float("inf") if n else CLIPS_REACH)
+        measured = as_float((self.full(n) if n else self.clips)[:MOST_MEASURED])
         times = torch.arange(measured.shape[1]).expand(measured.shape[:2]) / FPS
         gate.measure(self.composition(n, both_ends), [Batch(measured, times)], seed=self.seed)
         return whole(self.composition(n, gate))

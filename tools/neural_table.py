@@ -16,7 +16,6 @@ from neural_learner import TEST_WORLD, Learner
 from torch import Tensor
 
 from vidboot import metrics
-from vidboot.composition import whole
 from vidboot.denoiser import Denoise
 from vidboot.noise import Schedule, level_noise
 from vidboot.run import write_text
@@ -36,7 +35,7 @@ WAYS: Mapping[str, Callable[[Learner, int], Denoise]] = {
     LONGER: lambda learner, n: learner.direct_longer(n),
     IN_CLIPS: lambda learner, n: learner.direct_in_clips(n),
     POOLED: lambda learner, n: learner.pooled(n),
-    COMPOSITION: lambda learner, n: whole(learner.composition(n)),
+    COMPOSITION: lambda learner, n: learner.gated_composition(n),
 }
 """What can be made of n full videos."""
 VIDEOS = (2, 8, 32, 128, 512, 2048)

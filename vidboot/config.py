@@ -44,8 +44,8 @@ class GateConfig(_Part):
     """How a view gate is measured."""
 
     steps: int = Field(default=4, ge=0)
-    """Batches of long clips that it is measured on, at every noise level; 0 leaves it out."""
-    batch: int = Field(default=2, gt=0)
+    """Batches that it is measured on, at every noise level; 0 leaves it out."""
+    batch: int = Field(default=8, gt=0)
     """Clips per batch."""
     reach: float = Field(default=0.25, gt=0)
     """Noise level above which the gate lets go, so that the band leads and memory lasts; see ``ViewGate``."""
@@ -72,6 +72,14 @@ class LowResConfig(_Part):
     """Training of each coarser level, which starts from the weights of the level below."""
     gate: GateConfig = GateConfig()
     """The gate between two levels."""
+
+    def whole(self, frames: int) -> int:
+        """Return what the length of a clip of up to so many frames must be a multiple of, for the coarser levels."""
+        whole = 1
+        for _ in range(self.levels):
+            if frames > self.group:
+                whole, frames = whole * self.group, -(-frames // self.group)
+        return whole
 
 
 class ClipConfig(_Part):

@@ -78,8 +78,7 @@ class Training:
         return self._fit(stage)
 
     def fit_gate(self, level: int, config: GateConfig, pool: Pool) -> None:
-        """Measure the gate that joins what is below a level with it, on clips as long as can be; stopped, it begins
-        anew.
+        """Measure the gate that joins what is below a level with it; stopped, it begins anew.
 
         Raises:
             Stopped: training was asked to stop.

@@ -145,7 +145,7 @@ def train_direct(training: Training) -> None:
 
 
 def train_joins(training: Training) -> None:
-    """Make what joins the views and needs long sharp videos for it: the view gate, the residual with its own gate."""
+    """Make what joins the views: the view gate and, where there are full videos, the residual with its own gate."""
     config, data = training.config, training.data
     training.fit_gate(0, config.gate, data.gate_pool(0))
     if data.full and config.residual.train.steps and not training.run.done("residual"):

@@ -158,11 +158,14 @@ class TrainingData:
         return self.split(self.low, finer=self.sharp, **how)
 
     def gate_pool(self, level: int) -> Pool:
-        """Return the pool that the gate between a low-res level and what is below it is measured on: long videos, sharp
-        ones for level 0, marked or not."""
+        """Return the pool that the gate between a low-res level and what is below it is measured on, marked or not:
+        for level 0 sharp clips as long as a window, which tell as much as long videos do and are there in any folder,
+        for others long videos."""
+        low = self.config.low_res
         if level == 0:
-            return self.full_pool([e for e in self.clip_pools()[0].entries if e.frames >= self.config.video.frames])
-        low, entries = self.config.low_res, self.low_res_pools(level)[0].entries
+            window = self.config.clip.window
+            return self.pool(self.clip_pools()[0].entries, any_length=False, window=window, whole=low.whole(window))
+        entries = self.low_res_pools(level)[0].entries
         how = {"window": low.window * low.group, "group": low.group ** (level - 1), "whole": low.group}
         return self.pool(entries, any_length=False, **how)
 

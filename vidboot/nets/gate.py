@@ -137,7 +137,7 @@ class ViewGate(nn.Module):
 
         Args:
             ends: the composition whose gate this is, with ``both_ends`` for it.
-            batches: clips as long as can be, without holes. The nets may know them: that both ends do.
+            batches: clips without holes. The nets may have learned them, if both did.
             seed: of the noise.
         """
         both, sums = whole(ends), torch.zeros(2, KNOTS)
