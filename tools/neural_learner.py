@@ -41,7 +41,7 @@ FEW_STEPS, EACH = 100, 60
 """A training on few videos is tried for at most so many steps and so many more for each."""
 CHECKS = 8
 """Times that the loss of left-out videos is measured in a training whose length is to be chosen."""
-CLIPS_REACH = 0.7
+CLIPS_REACH = 1.5
 """Noise level up to which a gate that was measured on clips is followed, as in preset ``tiny``."""
 LEAST_SIGMA = 0.5
 """Noise level from which a small video, enlarged, passes for a full one."""
