@@ -111,7 +111,7 @@ class ViewGate(nn.Module):
 
     On real videos it often has the smaller error at mid sigma as well, for there y already agrees with itself. While a
     video is being made it does not yet, and clips that are followed there each settle for a video of their own: the
-    loss cannot see that, so ``reach`` leaves high noise to the band, which sees far.
+    loss cannot see that, nor do short clips show what a band knows that sees far. So ``reach`` leaves high noise to it.
 
     Args:
         reach: noise level at which the inner denoiser is trusted half as far as it was measured.
