@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vidboot.run
-from vidboot.run import Run, load_tensors, save_tensors
+from vidboot.run import SCHEMA, Run, load_tensors, save_tensors
 
 
 def new_run(path: Path) -> Run:
@@ -69,9 +69,9 @@ def test_a_foreign_folder_is_no_place_for_a_run(tmp_path: Path) -> None:
         new_run(tmp_path)
     (tmp_path / "run" / ".run.json.partial").parent.mkdir()
     (tmp_path / "run" / ".run.json.partial").write_text("what a kill left")
-    assert new_run(tmp_path / "run").record["schema"] == 3
-    (tmp_path / "run.json").write_text(json.dumps({"schema": 4}))
-    with pytest.raises(ValueError, match="is a run of schema 4; this vidboot reads schema 3"):
+    assert new_run(tmp_path / "run").record["schema"] == SCHEMA
+    (tmp_path / "run.json").write_text(json.dumps({"schema": SCHEMA - 1}))
+    with pytest.raises(ValueError, match=f"is a run of schema {SCHEMA - 1}; this vidboot reads schema {SCHEMA}"):
         Run(tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ValueError, match="is not valid JSON"):
