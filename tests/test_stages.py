@@ -34,9 +34,9 @@ def training(run: Path, root: Path, tmp_path: Path) -> Training:
     return Training(Run(copy), config, TrainingData.of(folder, config, silent), report=lambda row: None)
 
 
-def fit_gate(training: Training, level: int) -> ViewGate:
+def measure_gate(training: Training, level: int) -> ViewGate:
     config = training.config.low_res.gate if level else training.config.gate
-    training.fit_gate(level, config, training.data.gate_pool(level))
+    training.measure_gate(level, config, training.data.gate_pool(level))
     gate = Model(training.run).join(level)
     assert isinstance(gate, ViewGate)
     return gate
@@ -47,7 +47,7 @@ def fit_gate(training: Training, level: int) -> ViewGate:
 def test_a_gate_is_as_far_from_one_end_to_the_other_as_is_best_at_each_noise_level(
     training: Training, level: int
 ) -> None:
-    gate, model, pool = fit_gate(training, level), Model(training.run), training.data.gate_pool(level)
+    gate, model, pool = measure_gate(training, level), Model(training.run), training.data.gate_pool(level)
     inner_alone = lambda view, y, D_inner, D_band, sigma: D_inner  # noqa: E731
 
     def joined_by(join: Join) -> Denoise:
@@ -76,11 +76,11 @@ def test_a_gate_that_was_stopped_leaves_nothing_and_comes_out_the_same(training:
     weights = training.run.weights(gate_stage(0))
     training.stop.set()
     with pytest.raises(Stopped, match="gate0 was stopped"):
-        fit_gate(training, 0)
+        measure_gate(training, 0)
     assert not weights.exists()
     training.stop.clear()
-    fit_gate(training, 0)
+    measure_gate(training, 0)
     made = weights.read_bytes()
     weights.unlink()
-    fit_gate(training, 0)
+    measure_gate(training, 0)
     assert weights.read_bytes() == made

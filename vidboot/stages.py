@@ -77,7 +77,7 @@ class Training:
         )
         return self._fit(stage)
 
-    def fit_gate(self, level: int, config: GateConfig, pool: Pool) -> None:
+    def measure_gate(self, level: int, config: GateConfig, pool: Pool) -> None:
         """Measure the gate that joins what is below a level with it; stopped, it begins anew.
 
         Raises:

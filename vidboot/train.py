@@ -126,7 +126,7 @@ def train_low_res(training: Training) -> None:
             model.load_state_dict(below.state_dict())
         below = training.fit_view(low_res_stage(level), stage, model, pool, held_out)
         if level:
-            training.fit_gate(level, config.gate, data.gate_pool(level))
+            training.measure_gate(level, config.gate, data.gate_pool(level))
 
 
 def train_clips(training: Training) -> None:
@@ -147,7 +147,7 @@ def train_direct(training: Training) -> None:
 def train_joins(training: Training) -> None:
     """Make what joins the views: the view gate and, where there are full videos, the residual with its own gate."""
     config, data = training.config, training.data
-    training.fit_gate(0, config.gate, data.gate_pool(0))
+    training.measure_gate(0, config.gate, data.gate_pool(0))
     if data.full and config.residual.train.steps and not training.run.done("residual"):
         train_residual(training)
 
