@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 Box = tuple[float, float, float, float]
+IntBox = tuple[int, int, int, int]
 
 
 def area(box: Box) -> float:

@@ -278,10 +278,11 @@ def test_stripes_that_are_alike_a_row_off_are_no_caption_that_slides() -> None:
     def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
         return np.array([[66, 56, 174, 78]], np.float32), np.ones(1, np.float32)
 
-    (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    one, *later = find_text(shown(film), sees_it, thresholds=TextThresholds())
     assert one.score >= SURE
     assert one.first_seconds == 1
     assert covers(one, (70, 60, 170, 74))
+    assert all(part.score >= SURE and part.last_seconds == 3 for part in later)
 
 
 @pytest.mark.parametrize("since", [0, 8])

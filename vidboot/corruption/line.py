@@ -7,11 +7,11 @@ from collections import deque
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box
+from vidboot.boxes import Box, IntBox
 from vidboot.corruption.background import Moves
 from vidboot.corruption.fade import LONGEST, QUARTERS, Strength, fade_in, fade_out
 from vidboot.corruption.plate import Plate
-from vidboot.corruption.row import NEW, IntBox, Row, field, strength_of
+from vidboot.corruption.row import NEW, Row, field, strength_of
 from vidboot.corruption.static import correlation
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticks import Ticks
@@ -26,10 +26,19 @@ class Template:
     """Signed gradients of a box at the strokes of its text, averaged over the frames shown so far.
 
     The picture behind moves and averages out; the strokes stay.
+
+    Args:
+        grey: the first frame it is learned from.
+        box: where it lies, within the frame.
+        ink: which pixels of the frame are letters, or are beside one, bool [H, W]; default: any may be.
     """
 
-    def __init__(self, grey: np.ndarray, box: IntBox) -> None:
+    def __init__(self, grey: np.ndarray, box: IntBox, ink: np.ndarray | None = None) -> None:
         self.box = box
+        self._ink = np.ones((box[3] - box[1], box[2] - box[0]), bool)
+        if ink is not None:
+            own = ink[box[1] : box[3], box[0] : box[2]].astype(np.uint8)
+            self._ink = cv2.dilate(own, np.ones((3, 3), np.uint8)) > 0
         self._sum = np.zeros((box[3] - box[1], box[2] - box[0], 2), np.float32)
         self._seen = 0
         self._without: list[np.ndarray] = []
@@ -44,7 +53,7 @@ class Template:
         self._sum += self._field(grey)
         self._seen += 1
         mean = self._sum / self._seen
-        strength = strength_of(mean)
+        strength = strength_of(mean) * self._ink
         strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
         # What fades away keeps the strokes it had.
         self.strokes = strokes if strokes.any() or self._seen == 1 else self.strokes

@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, area
-from vidboot.corruption.row import IntBox
+from vidboot.boxes import Box, IntBox, area
 
 REACH = (16, 2)  # heights of the line beside and above it within which its plate lies
 STILL = 4.0  # levels by which a pixel of a plate deviates over time

@@ -5,13 +5,14 @@ Letters end where their line ends, above and below; what crosses those rows is t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box
+from vidboot.boxes import Box, IntBox
 from vidboot.corruption.static import gradients
 
-IntBox = tuple[int, int, int, int]
 INK = 0.4  # of the strongest strokes of the line: what is fainter is no letter of it
 LARGEST = 24  # pixels: a line of larger letters the detector sees whole, and things of a scene follow it in its rows
 FAINT = 0.2  # but for what comes and goes with the line in a picture that stays
@@ -56,32 +57,37 @@ class Row:
         if own.size == 0 or tall > LARGEST:
             return box
         strongest = np.percentile(own, 97)
-        ink = _pieces(strength > INK * strongest)
+        ink = pieces_of(strength > INK * strongest)
         letters = [one for one in ink if first - SLACK <= one[1] and one[3] <= last + SLACK]
         if still and self._without:
             changed = np.min([strength_of(mean - without) for without in self._without], axis=0)
             new = (strength > FAINT * strongest) & (changed > NEW * strength)
-            letters += [one for one in _pieces(new) if _mostly_within(one, first, last)]
+            letters += [one for one in pieces_of(new) if mostly_within(one, first, last)]
         letters = [one for one in letters if one[3] - one[1] >= 0.4 * tall]
-        x0, y0, x1, y1 = box[0], first, box[2], last
-        for left, top, right, bottom in sorted(letters):
-            if x0 < right and left <= x1 + gap * tall:
-                y0, x1, y1 = min(y0, top), max(x1, right), max(y1, bottom)
-        for left, top, right, bottom in sorted(letters, key=lambda letter: letter[2], reverse=True):
-            if left < x1 and right >= x0 - gap * tall:
-                x0, y0, y1 = min(x0, left), min(y0, top), max(y1, bottom)
-        top, bottom = min(box[1], y0 + self._strip[1]), max(box[3], y1 + self._strip[1])
-        return float(x0), float(top), float(x1), float(bottom)
+        x0, y0, x1, y1 = joined((box[0], first, box[2], last), letters, gap * tall)
+        return x0, min(box[1], y0 + self._strip[1]), x1, max(box[3], y1 + self._strip[1])
 
 
-def _pieces(ink: np.ndarray) -> list[IntBox]:
-    """Boxes of what hangs together."""
+def joined(line: Box, letters: Sequence[IntBox], reach: float) -> Box:
+    """Return the box of a line and of letters on either side, each within ``reach`` pixels of the last one."""
+    x0, y0, x1, y1 = line
+    for left, top, right, bottom in sorted(letters):
+        if x0 < right and left <= x1 + reach:
+            y0, x1, y1 = min(y0, top), max(x1, right), max(y1, bottom)
+    for left, top, right, bottom in sorted(letters, key=lambda letter: letter[2], reverse=True):
+        if left < x1 and right >= x0 - reach:
+            x0, y0, y1 = min(x0, left), min(y0, top), max(y1, bottom)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def pieces_of(ink: np.ndarray) -> list[IntBox]:
+    """Return the boxes of what hangs together in ``ink``, bool [H, W]."""
     count, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8))
     return [(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:count].tolist()]
 
 
-def _mostly_within(box: IntBox, first: int, last: int) -> bool:
-    """Whether a letter lies in the rows of a line, but for what sticks out above or below."""
+def mostly_within(box: IntBox, first: int, last: int) -> bool:
+    """Return whether a letter lies in the rows of a line, but for what sticks out above or below."""
     tall = box[3] - box[1]
     return tall <= 1.5 * (last - first) and min(last, box[3]) - max(first, box[1]) >= 0.7 * tall
 

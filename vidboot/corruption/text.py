@@ -1,4 +1,5 @@
-"""Overlaid text in a stream of frames: looked for a few times a second, followed frame by frame by its own strokes.
+"""Overlaid text in a stream of frames: looked for a few times a second, and as it is switched on or off; followed
+frame by frame by its own strokes.
 
 Lines are told from text in the scene by what only an overlay does: it stays in its place while the picture behind it
 moves or is cut, and it comes and goes from one frame to the next in a picture that goes on.
@@ -9,20 +10,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, grow, intersection, iou
+from vidboot.boxes import Box, IntBox, grow, intersection, iou
 from vidboot.boxes import area as area_of
 from vidboot.corruption import evidence
 from vidboot.corruption.background import Moves, background_moves
 from vidboot.corruption.fade import Strength, fade_in
 from vidboot.corruption.found import Found, Frames, Picture, in_another
-from vidboot.corruption.line import IntBox, Line, Template
+from vidboot.corruption.line import Line, Template
+from vidboot.corruption.looks import Looks
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.plate import Plate
 from vidboot.corruption.row import Row, field
+from vidboot.corruption.sudden import Sudden, Switched
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticker import Travelled, with_tickers
 from vidboot.corruption.tophat import TextDetector
@@ -32,6 +36,8 @@ MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
 SLIDE = 8  # pixels that a line may move from frame to frame as it comes or goes
 LIKE, SURELY_LIKE = 0.7, 0.75  # correlation with a line, of what may be it beside its place
+LEAST_STROKES = 8  # pixels of a line's template
+AROUND = 0.4  # heights of a line that was switched on: its letters' thin ends change by less
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
@@ -63,16 +69,17 @@ class _Ended:
 
 class _Tracker:
     def __init__(self, detector: TextDetector, thresholds: TextThresholds) -> None:
-        self.detector, self.thresholds = detector, thresholds
+        self.thresholds = thresholds
+        self._looks = Looks(detector, thresholds)
         self.past: deque[tuple[float, np.ndarray, bool]] = deque(maxlen=MOST_BUFFERED)  # seconds, grey, begins a shot
         self.live: list[Line] = []
         self.ended: list[_Ended] = []
         self.moving: list[MovingLine] = []
         self.arrived: list[Travelled] = []
         self.next_look = self.next_sample = -np.inf
-        self.looks = 0
         self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
         self.size = (0, 0)
+        self._sudden = Sudden()
         self._thumbnail: np.ndarray | None = None
 
     def see(self, seconds: float, picture: Picture) -> None:
@@ -83,7 +90,9 @@ class _Tracker:
         while len(self.past) > 2 and self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
             self.past.popleft()
         for line in list(self.live):
-            self._follow(line, seconds, grey, cut)
+            self._follow(line, seconds, grey, self.past[-2][1], cut)
+        for one in self._sudden.see(seconds, grey, cut=cut):
+            self._begin_switched(one)
         for way in list(self.moving):
             if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
                 self.moving.remove(way)
@@ -101,7 +110,8 @@ class _Tracker:
         last, self._thumbnail = self._thumbnail, thumbnail
         return last is not None and float(np.abs(thumbnail - last).mean()) > self.thresholds.cut_levels
 
-    def _follow(self, line: Line, seconds: float, grey: np.ndarray, cut: bool) -> None:
+    def _follow(self, line: Line, seconds: float, grey: np.ndarray, before: np.ndarray, cut: bool) -> None:
+        """See whether a line is still there, in the frame after ``before``."""
         match, strength = line.template.look(grey)
         if match >= self.thresholds.match:
             line.last, line.missed = seconds, 0
@@ -113,16 +123,14 @@ class _Tracker:
             line.vanished, line.quiet_after = None, not cut and self._quiet(line, grey)
             line.gone = None if cut else grey
             if not cut:
-                shown = self.past[-2][1]
-                line.vanished = line.template.at_once(shown, grey, self.thresholds, quiet=line.quiet_after)
-                line.ways += _ways(line, grey, shown)
+                line.vanished = line.template.at_once(before, grey, self.thresholds, quiet=line.quiet_after)
+                line.ways += _ways(line, grey, before)
         line.missed += 1
         if line.missed > MISSES:
             self.live.remove(line)
             if line.gone is not None:
                 line.without(line.gone)
-            self._end(line)
-            if line.seconds >= self.thresholds.shortest_seconds:
+            if self._end(line) and line.seconds >= self.thresholds.shortest_seconds:
                 self.next_look = seconds  # the next line of a dialogue comes as this one goes
 
     def _sample(self, grey: np.ndarray) -> None:
@@ -144,7 +152,7 @@ class _Tracker:
 
     def _look(self, seconds: float, picture: Picture) -> None:
         """Find lines that are not followed yet."""
-        for box in self._detect(picture.colours()):
+        for box in self._looks.at(picture.colours()):
             known = [line for line in self.live if intersection(line.outline, box) > 0.3 * area_of(box)]
             covered = sum(intersection(line.outline, box) for line in known) / max(area_of(box), 1e-6)
             if covered < 0.6 and not self._under_way(box):
@@ -153,41 +161,38 @@ class _Tracker:
                 if covered >= 0.6 and iou(line.outline, box) > 0.3:
                     line.boxes.append(box)
 
-    def _detect(self, frame: np.ndarray) -> list[Box]:
-        """Boxes at every side, the finer ones first; a coarse one only where the finer ones leave something out.
-
-        Every second look is at the finest side alone: letters that it is too fine for are large, and seldom short.
-        """
-        self.looks += 1
-        kept: list[Box] = []
-        finest_first = sorted(self.thresholds.sides, reverse=True)
-        for side in finest_first if self.looks % 2 else finest_first[:1]:
-            boxes, _ = self.detector(frame, side)
-            found: list[Box] = [tuple(map(float, box)) for box in boxes]  # type: ignore[misc]
-            kept += [
-                box
-                for box in found
-                if self._may_be_line(box) and sum(intersection(box, other) for other in kept) < 0.6 * area_of(box)
-            ]
-        return kept
-
-    def _may_be_line(self, box: Box) -> bool:
-        """Whether a box is as narrow as a line is; texture that is taken for text fills the frame."""
-        width, height = self.size
-        return min((box[2] - box[0]) / width, (box[3] - box[1]) / height) <= self.thresholds.largest
-
     def _begin(self, seconds: float, grey: np.ndarray, box: Box) -> None:
         template = Template(grey, _whole(box, *self.size))
-        if template.strokes.sum() < 8:
+        if template.strokes.sum() < LEAST_STROKES:
             return
         way = begin_moving(template, seconds, self.past, self.thresholds.moving)
-        if way is not None:
+        if way is None:
+            self._begin_standing(seconds, grey, box, template)
+        else:
             self.moving.append(way)
+
+    def _begin_switched(self, one: Switched) -> None:
+        """Begin a line a few frames late that came at once, or one that went and was not known, and catch up."""
+        (seconds, grey), *since = one.frames
+        gone = [] if one.came else [line for line in self.ended if line.event.last_seconds >= seconds]
+        known = sum(intersection(line.outline, one.box) for line in (*self.live, *gone))
+        if known >= 0.6 * area_of(one.box) or not self._looks.may_be_line(one.box, *self.size):
             return
+        wide = grow(one.box, AROUND * (one.box[3] - one.box[1]), *self.size)
+        template = Template(grey, _whole(wide, *self.size), one.ink)
+        if template.strokes.sum() < LEAST_STROKES:
+            return
+        line = self._begin_standing(seconds, grey, one.box, template)
+        for (_, before), (after, frame) in pairwise([(seconds, grey), *since]):
+            if line in self.live:
+                self._follow(line, after, frame, before, cut=False)
+
+    def _begin_standing(self, seconds: float, grey: np.ndarray, box: Box, template: Template) -> Line:
         line = Line(box, template, Row(template.box, grey), Plate(template.box, grey), seconds)
         line.around = line.surroundings(grey)
         self._look_back(line)
         self.live.append(line)
+        return line
 
     def _under_way(self, box: Box) -> bool:
         """Whether a box shows a caption that is being followed on its way."""
@@ -235,10 +240,11 @@ class _Tracker:
         assert line.around is not None
         return float(np.abs(line.surroundings(grey) - line.around).mean()) < self.thresholds.moving_levels
 
-    def _end(self, line: Line) -> None:
+    def _end(self, line: Line) -> bool:
+        """Make an event of a line; False: it belongs to the scene."""
         score = evidence.score(line, self.thresholds)
         if score is None:
-            return
+            return False
         tight = line.row.completed(line.tight, gap=self.thresholds.gap, still=line.still)
         box = grow(line.plate.around(tight), 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
         first, last = line.fades_in, line.fades_out
@@ -250,6 +256,7 @@ class _Tracker:
             score=score,
         )
         self.ended.append(_Ended(event, line.outline, line.tight))
+        return True
 
     def _arrive(self, way: MovingLine) -> None:
         travelled = way.travelled(self.size, self.thresholds.moving, self.thresholds.margin)

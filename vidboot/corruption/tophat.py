@@ -7,14 +7,17 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from vidboot.boxes import IntBox
+
 TextBoxes = tuple[np.ndarray, np.ndarray]
 """Boxes float32 [n, 4] as x0, y0, x1, y1, and scores [n]."""
 TextDetector = Callable[[np.ndarray, int], TextBoxes]
 """Finds text in a frame (uint8 RGB [H, W, 3]), looking at it at a short side of so many pixels."""
 
 STROKE = 26  # a stroke is at most this part of the short side wide
-LEAST_CONTRAST = 40
+LEAST_CONTRAST = 64
 LEAST_STROKES = 4
+MOST_BESIDE = 0.2  # of the ink of a line is above or below it: more is texture
 
 
 def tophat_boxes(frame: np.ndarray, side: int) -> TextBoxes:
@@ -32,19 +35,31 @@ def tophat_boxes(frame: np.ndarray, side: int) -> TextBoxes:
 
 def _rows(strokes: np.ndarray) -> TextBoxes:
     height, width = strokes.shape
-    ink = (strokes > LEAST_CONTRAST).astype(np.uint8)
+    ink = strokes > LEAST_CONTRAST
+    boxes, scores = [], []
+    for x0, y0, x1, y1 in legible_rows(ink):
+        boxes.append((max(0, x0 - 2), max(0, y0 - 2), min(width, x1 + 2), min(height, y1 + 2)))
+        scores.append(min(1.0, strokes[y0:y1, x0:x1][ink[y0:y1, x0:x1]].mean() / 128))
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
+
+
+def legible_rows(ink: np.ndarray) -> list[IntBox]:
+    """Return the boxes of rows of ink, bool [H, W], that may be lines of text."""
+    height, width = ink.shape
+    ink = ink.astype(np.uint8)
     gap = max(3, min(height, width) // 16)
     rows = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
     rows = cv2.morphologyEx(rows, cv2.MORPH_OPEN, np.ones((max(2, min(height, width) // 100), 3), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(rows)
-    boxes, scores = [], []
-    for x, y, w, h, _ in stats[1:count]:
+    boxes: list[IntBox] = []
+    for x, y, w, h, _ in stats[1:count].tolist():
         own = ink[y : y + h, x : x + w]
         # Strokes of a line of text follow each other: ink comes and goes along its middle.
         changes = np.abs(np.diff(own.astype(np.int8), axis=1)).sum(1)
         share = own.mean()
         legible = 4 <= h <= 0.25 * height and w >= 1.5 * h and 0.15 <= share <= 0.75
-        if legible and np.median(changes) >= 2 * LEAST_STROKES:
-            boxes.append((max(0, x - 2), max(0, y - 2), min(width, x + w + 2), min(height, y + h + 2)))
-            scores.append(min(1.0, strokes[y : y + h, x : x + w][own > 0].mean() / 128))
-    return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
+        beside = ink[max(0, y - h // 2) : y, x : x + w], ink[y + h : y + h + h // 2, x : x + w]
+        alone = min((strip.mean() for strip in beside if strip.size), default=0) < MOST_BESIDE * share
+        if legible and alone and np.median(changes) >= 2 * LEAST_STROKES:
+            boxes.append((x, y, x + w, y + h))
+    return boxes

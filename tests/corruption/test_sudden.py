@@ -1,0 +1,98 @@
+"""Lines that are switched on or off are seen by what changes, whatever they look like."""
+
+import cv2
+import numpy as np
+import pytest
+from scenes import FPS, burn, covers, letters, panning, shown, texture
+
+from vidboot.corruption.sudden import AFTER, Sudden, Switched
+from vidboot.corruption.text import find_text
+from vidboot.corruption.thresholds import TextThresholds
+from vidboot.corruption.tophat import TextBoxes
+from vidboot.trust import SURE
+
+INK = letters(14, 100)
+H, W = 144, 256
+PLACE = (70, 110, 170, 124)
+
+
+def nothing(frame: np.ndarray, side: int) -> TextBoxes:
+    return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+
+
+def switched(film: np.ndarray, cuts: tuple[int, ...] = ()) -> list[tuple[int, Switched]]:
+    watcher, seen = Sudden(), []
+    for t, frame in enumerate(film):
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        seen += [(t - AFTER, one) for one in watcher.see(t / FPS, grey, cut=t in cuts)]
+    return seen
+
+
+def test_a_line_is_seen_to_come_and_to_go_to_the_frame_and_the_pixel() -> None:
+    film = panning(40, H, W)
+    burn(film, INK, 70, 110, 11, 24)
+    (on, came), (off, went) = switched(film)
+    assert (on, came.came, came.frames[0][0]) == (11, True, 1.1)
+    assert (off, went.came, went.frames[0][0]) == (25, False, 2.4)
+    for one in (came, went):
+        np.testing.assert_allclose(one.box, PLACE, atol=2)
+
+
+@pytest.mark.parametrize("T", [3, 5])
+def test_nothing_is_said_of_a_film_too_short_to_show_how_it_moves(T: int) -> None:
+    film = panning(T, H, W)
+    burn(film, INK, 70, 110, 2, T - 1)
+    assert switched(film) == []
+
+
+@pytest.mark.parametrize("speed", [0, 1, 3, 8])
+def test_a_picture_that_moves_evenly_switches_nothing(speed: int) -> None:
+    assert switched(panning(30, H, W, seed=3, speed=speed)) == []
+
+
+def test_a_flash_is_no_line() -> None:
+    film = panning(30, H, W)
+    film[12] = 255 - film[12]
+    assert switched(film) == []
+
+
+def test_a_line_that_comes_with_a_cut_is_left_to_the_detector() -> None:
+    film = np.concatenate([panning(15, H, W), panning(15, H, W, seed=5)])
+    burn(film, INK, 70, 110, 15, 29)
+    assert switched(film, cuts=(15,)) == []
+
+
+def test_writing_that_takes_the_place_of_as_strong_a_texture_has_neither_come_nor_gone() -> None:
+    film = panning(30, H, W)
+    burn(film, INK, 70, 110, 0, 11)
+    burn(film, letters(14, 100, seed=9), 70, 110, 12, 29)
+    assert switched(film) == []
+
+
+@pytest.mark.parametrize(("x", "part_of_it"), [(190, True), (262, False)])
+def test_what_comes_in_its_rows_is_part_of_a_line_within_six_heights(x: int, part_of_it: bool) -> None:
+    film = panning(30, H, 300)
+    burn(film, INK, 60, 110, 11, 29)
+    burn(film, np.ones((12, 3), bool), x, 111, 11, 29)
+    ((_, one),) = switched(film)
+    assert (one.box[2] >= x + 3) == part_of_it
+
+
+@pytest.mark.parametrize(("first", "last"), [(11, 49), (0, 33), (11, 33)])
+def test_a_line_no_detector_reads_is_found_to_the_frame_if_it_comes_or_goes_at_once(first: int, last: int) -> None:
+    film = np.clip(panning(50, H, W).astype(int) + 70, 0, 255).astype(np.uint8)
+    burn(film, INK, 70, 110, first, last, alpha=0.7)
+    (one,) = find_text(shown(film), nothing, thresholds=TextThresholds())
+    assert one.score >= SURE
+    # Of one that is known only as it goes, what lies farther back is no longer at hand.
+    assert (one.first_seconds, one.last_seconds) == (first / FPS if first else 2.0, last / FPS)
+    assert covers(one, PLACE)
+    assert one.box is not None
+    np.testing.assert_allclose(one.box, PLACE, atol=5)
+
+
+def test_a_ball_that_rolls_by_is_no_line() -> None:
+    film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
+    for t in range(40):
+        cv2.circle(film[t], (10 + 6 * t, 100), 9, (250, 250, 250), -1)
+    assert find_text(shown(film), nothing, thresholds=TextThresholds()) == []

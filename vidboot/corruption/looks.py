@@ -1,0 +1,41 @@
+"""Looks of a text detector at one frame, at several sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vidboot.boxes import Box, area, intersection
+from vidboot.corruption.thresholds import TextThresholds
+from vidboot.corruption.tophat import TextDetector
+
+
+class Looks:
+    """Finds boxes of text in frames, with a detector that sees large letters best in a small picture."""
+
+    def __init__(self, detector: TextDetector, thresholds: TextThresholds) -> None:
+        self._detector, self._thresholds = detector, thresholds
+        self._count = 0
+
+    def at(self, frame: np.ndarray) -> list[Box]:
+        """Return boxes at every side, the finer ones first; a coarse one only where the finer ones leave something out.
+
+        Every second look is at the finest side alone: letters that it is too fine for are large, and seldom short.
+        """
+        self._count += 1
+        height, width = frame.shape[:2]
+        kept: list[Box] = []
+        finest_first = sorted(self._thresholds.sides, reverse=True)
+        for side in finest_first if self._count % 2 else finest_first[:1]:
+            boxes, _ = self._detector(frame, side)
+            found: list[Box] = [tuple(map(float, box)) for box in boxes]  # type: ignore[misc]
+            kept += [
+                box
+                for box in found
+                if self.may_be_line(box, width, height)
+                and sum(intersection(box, other) for other in kept) < 0.6 * area(box)
+            ]
+        return kept
+
+    def may_be_line(self, box: Box, width: int, height: int) -> bool:
+        """Return whether a box is as narrow as a line is; texture that is taken for text fills the frame."""
+        return min((box[2] - box[0]) / width, (box[3] - box[1]) / height) <= self._thresholds.largest

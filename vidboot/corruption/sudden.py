@@ -1,0 +1,99 @@
+"""Lines of text that are switched on or off: what changes from one frame to the next far more than the picture moves.
+
+White letters on a white wall, which no detector reads, are plain in what changes as they come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidboot.boxes import Box, IntBox, area, intersection
+from vidboot.corruption.row import field, joined, mostly_within, pieces_of, strength_of
+from vidboot.corruption.tophat import legible_rows
+
+BEFORE, AFTER = 3, 2  # frames that say how the picture moves
+BEYOND = 2  # times as much as a pixel changes between any two of those in a row,
+LEAST = 10  # and so many levels more
+MOST = 0.15  # share of the picture that changes at once: more is a flash
+STRONGER = 1.5  # times, edges with a line over those without: else a texture has changed
+REACH = 6  # heights of a line within which what changes in its rows is part of it
+LEAST_TALL = 0.4  # heights of a line that a letter of it has
+
+Frame = tuple[float, np.ndarray]
+"""Seconds, and grey, uint8 [H, W]."""
+
+
+@dataclass(frozen=True)
+class Switched:
+    """A line that comes or goes from one frame to the next."""
+
+    box: Box
+    ink: np.ndarray
+    """Which pixels change, bool [H, W] of the frame."""
+    came: bool
+    frames: tuple[Frame, ...]
+    """The first or the last frame that shows it, and all since."""
+
+
+class Sudden:
+    """Watches a film for lines that are switched on or off."""
+
+    def __init__(self) -> None:
+        self._frames: deque[Frame] = deque(maxlen=BEFORE + 1 + AFTER)
+        self._changes: deque[np.ndarray] = deque(maxlen=BEFORE + AFTER)
+
+    def see(self, seconds: float, grey: np.ndarray, *, cut: bool) -> list[Switched]:
+        """Return the lines that came or went `AFTER` frames before this one."""
+        if cut:
+            self._frames.clear()
+            self._changes.clear()
+        if self._frames:
+            self._changes.append(cv2.absdiff(self._frames[-1][1], grey))
+        self._frames.append((seconds, grey))
+        return self._switched() if len(self._changes) == BEFORE + AFTER else []
+
+    def _switched(self) -> list[Switched]:
+        *before, change = list(self._changes)[:BEFORE]
+        motion = np.max([*before, *list(self._changes)[BEFORE:]], axis=0)
+        # Levels saturate at 255, as do the pixels themselves.
+        limit = cv2.addWeighted(cv2.dilate(motion, np.ones((3, 3), np.uint8)), BEYOND, motion, 0, LEAST)
+        ink = change > limit
+        if ink.mean() > MOST:
+            return []
+        frames = tuple(self._frames)
+        lines = []
+        for box in _lines(ink):
+            without, shown = (_strength(grey, box, ink) for _, grey in frames[BEFORE - 1 : BEFORE + 1])
+            if shown > STRONGER * without:
+                lines.append(Switched(box, ink, True, frames[BEFORE:]))
+            elif without > STRONGER * shown:
+                lines.append(Switched(box, ink, False, frames[BEFORE - 1 :]))
+        return lines
+
+
+def _lines(ink: np.ndarray) -> list[Box]:
+    """Rows that are legible, and what else changes in them."""
+    lines: list[Box] = []
+    rows = legible_rows(ink)
+    pieces = pieces_of(ink) if rows else []
+    for row in rows:
+        if not any(intersection(line, row) > 0.5 * area(row) for line in lines):
+            tall = row[3] - row[1]
+            letters = [one for one in pieces if mostly_within(one, row[1], row[3]) and _tall(one) >= LEAST_TALL * tall]
+            lines.append(joined(row, letters, REACH * tall))
+    return lines
+
+
+def _tall(piece: IntBox) -> int:
+    return piece[3] - piece[1]
+
+
+def _strength(grey: np.ndarray, box: Box, ink: np.ndarray) -> float:
+    """Mean strength of the edges of what changes in a box."""
+    x0, y0, x1, y1 = map(int, box)
+    there = cv2.dilate(ink[y0:y1, x0:x1].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return float(strength_of(field(grey, (x0, y0, x1, y1)))[there].mean())
