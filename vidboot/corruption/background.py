@@ -8,9 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box
+from vidboot.boxes import Box, IntBox
 
-IntBox = tuple[int, int, int, int]
 IntPair = tuple[int, int]
 LEAST_SEEN = 32  # pixels
 TELLING = 2.0  # levels by which a block of the picture changes in its place, to say anything

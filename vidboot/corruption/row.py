@@ -17,6 +17,7 @@ INK = 0.4  # of the strongest strokes of the line: what is fainter is no letter 
 LARGEST = 24  # pixels: a line of larger letters the detector sees whole, and things of a scene follow it in its rows
 FAINT = 0.2  # but for what comes and goes with the line in a picture that stays
 NEW = 0.5  # of a stroke's strength, by which it changes as its line comes or goes: else it is the scene's
+LEAST_TALL = 0.4  # heights of a line that a letter of it has
 SLACK = 2  # pixels by which a letter may stick out of its line
 
 
@@ -63,7 +64,7 @@ class Row:
             changed = np.min([strength_of(mean - without) for without in self._without], axis=0)
             new = (strength > FAINT * strongest) & (changed > NEW * strength)
             letters += [one for one in pieces_of(new) if mostly_within(one, first, last)]
-        letters = [one for one in letters if one[3] - one[1] >= 0.4 * tall]
+        letters = [one for one in letters if one[3] - one[1] >= LEAST_TALL * tall]
         x0, y0, x1, y1 = joined((box[0], first, box[2], last), letters, gap * tall)
         return x0, min(box[1], y0 + self._strip[1]), x1, max(box[3], y1 + self._strip[1])
 

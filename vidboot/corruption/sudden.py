@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, IntBox, area, intersection
-from vidboot.corruption.row import field, joined, mostly_within, pieces_of, strength_of
+from vidboot.boxes import Box, area, intersection
+from vidboot.corruption.row import LEAST_TALL, field, joined, mostly_within, pieces_of, strength_of
 from vidboot.corruption.tophat import legible_rows
 
 BEFORE, AFTER = 3, 2  # frames that say how the picture moves
@@ -21,7 +21,6 @@ LEAST = 10  # and so many levels more
 MOST = 0.15  # share of the picture that changes at once: more is a flash
 STRONGER = 1.5  # times, edges with a line over those without: else a texture has changed
 REACH = 6  # heights of a line within which what changes in its rows is part of it
-LEAST_TALL = 0.4  # heights of a line that a letter of it has
 
 Frame = tuple[float, np.ndarray]
 """Seconds, and grey, uint8 [H, W]."""
@@ -83,13 +82,11 @@ def _lines(ink: np.ndarray) -> list[Box]:
     for row in rows:
         if not any(intersection(line, row) > 0.5 * area(row) for line in lines):
             tall = row[3] - row[1]
-            letters = [one for one in pieces if mostly_within(one, row[1], row[3]) and _tall(one) >= LEAST_TALL * tall]
+            letters = [
+                one for one in pieces if mostly_within(one, row[1], row[3]) and one[3] - one[1] >= LEAST_TALL * tall
+            ]
             lines.append(joined(row, letters, REACH * tall))
     return lines
-
-
-def _tall(piece: IntBox) -> int:
-    return piece[3] - piece[1]
 
 
 def _strength(grey: np.ndarray, box: Box, ink: np.ndarray) -> float:
