@@ -37,5 +37,11 @@ class Looks:
         return kept
 
     def may_be_line(self, box: Box, width: int, height: int) -> bool:
-        """Return whether a box is as narrow as a line is; texture that is taken for text fills the frame."""
-        return min((box[2] - box[0]) / width, (box[3] - box[1]) / height) <= self._thresholds.largest
+        """Return whether a box is as narrow as a line is, and, if it is large, longer than wide.
+
+        Texture that is taken for text fills the frame, and a drawing is about as high as it is wide.
+        """
+        limits, level, down = self._thresholds, box[2] - box[0], box[3] - box[1]
+        wide = min(level, down) / min(width, height)
+        longer = level / down / limits.longer if level > down else down / level / limits.taller
+        return wide <= limits.large or (wide <= limits.largest and longer >= 1)

@@ -142,7 +142,13 @@ class TextThresholds(_Frozen):
     sides: tuple[int, ...] = (192, 352)
     """Short sides at which it looks, pixels."""
     largest: float = 0.35
-    """A line is at most this share of the frame high, or, if it is written downwards, wide."""
+    """A line is at most this share of the frame's shorter side wide, across its letters."""
+    large: float = 0.15
+    """If it is wider than this share of it, it is"""
+    longer: float = 1.5
+    """so many times longer than wide,"""
+    taller: float = 2.5
+    """or so many times, if its letters stand one under the other."""
     match: float = 0.6
     """A line is still there while its gradient correlates with its template by this much."""
     back_seconds: float = 1.6

@@ -17,6 +17,8 @@ TextDetector = Callable[[np.ndarray, int], TextBoxes]
 STROKE = 26  # a stroke is at most this part of the short side wide
 LEAST_CONTRAST = 64
 LEAST_STROKES = 4
+LEAST_CLEAR = 55  # levels by which the letters of a line stand out, less the spread of their own brightness,
+CLEARER = 250  # and so many more for each height of the picture that the line is high: large letters are not blurred
 MOST_BESIDE = 0.2  # of the ink of a line is above or below it: more is texture
 
 
@@ -27,19 +29,24 @@ def tophat_boxes(frame: np.ndarray, side: int) -> TextBoxes:
     size = max(8, round(width * scale)), max(8, round(height * scale))
     grey = cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     kernel = np.ones((max(3, min(size) // STROKE),) * 2, np.uint8)
-    found = [_rows(cv2.morphologyEx(grey, op, kernel)) for op in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
+    found = [_rows(cv2.morphologyEx(grey, op, kernel), grey) for op in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
     boxes = np.concatenate([boxes for boxes, _ in found])
     scores = np.concatenate([scores for _, scores in found])
     return boxes * np.array([width / size[0], height / size[1]] * 2, np.float32), scores
 
 
-def _rows(strokes: np.ndarray) -> TextBoxes:
+def _rows(strokes: np.ndarray, grey: np.ndarray) -> TextBoxes:
     height, width = strokes.shape
     ink = strokes > LEAST_CONTRAST
     boxes, scores = [], []
     for x0, y0, x1, y1 in legible_rows(ink):
-        boxes.append((max(0, x0 - 2), max(0, y0 - 2), min(width, x1 + 2), min(height, y1 + 2)))
-        scores.append(min(1.0, strokes[y0:y1, x0:x1][ink[y0:y1, x0:x1]].mean() / 128))
+        own = (slice(y0, y1), slice(x0, x1))
+        contrast = strokes[own][ink[own]]
+        # Of letters, which are of one brightness, but for their edges.
+        spread = grey[own][ink[own]][contrast >= np.median(contrast)].std()
+        if contrast.mean() - spread >= LEAST_CLEAR + CLEARER * (y1 - y0) / min(height, width):
+            boxes.append((max(0, x0 - 2), max(0, y0 - 2), min(width, x1 + 2), min(height, y1 + 2)))
+            scores.append(min(1.0, contrast.mean() / 128))
     return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
 
 

@@ -1,0 +1,39 @@
+"""Boxes of a detector that are no lines are left out."""
+
+import numpy as np
+import pytest
+
+from vidboot.boxes import Box
+from vidboot.corruption.looks import Looks
+from vidboot.corruption.thresholds import TextThresholds
+from vidboot.corruption.tophat import TextBoxes
+
+HEIGHT, WIDTH = 100, 200
+
+
+def seen(box: Box, height: int = HEIGHT, width: int = WIDTH) -> bool:
+    def detector(frame: np.ndarray, side: int) -> TextBoxes:
+        return np.array([box], np.float32), np.ones(1, np.float32)
+
+    return Looks(detector, TextThresholds()).at(np.zeros((height, width, 3), np.uint8)) == [box]
+
+
+@pytest.mark.parametrize(
+    ("box", "line"),
+    [
+        ((10, 10, 190, 40), True),
+        ((10, 10, 190, 50), False),  # texture that fills the frame
+        ((10, 10, 24, 24), True),  # a letter
+        ((10, 10, 40, 40), False),  # a drawing
+        ((10, 10, 60, 40), True),  # a short word
+        ((10, 10, 35, 60), False),  # a drawing that is higher than wide
+        ((10, 10, 35, 90), True),  # letters one under the other
+    ],
+)
+def test_a_large_box_is_a_line_only_if_it_is_longer_than_wide(box: Box, line: bool) -> None:
+    assert seen(box) == line
+
+
+def test_in_a_frame_that_stands_as_in_one_that_lies() -> None:
+    assert not seen((10, 10, 90, 60), height=200, width=100)
+    assert seen((10, 10, 90, 40), height=200, width=100)

@@ -1,0 +1,39 @@
+"""Rows of strokes are told from texture without a network."""
+
+import numpy as np
+import pytest
+from scenes import letters
+
+from vidboot.corruption.tophat import tophat_boxes
+
+H, W = 144, 256
+GROUND = 100
+
+
+def picture(ink: np.ndarray, levels: np.ndarray | int) -> np.ndarray:
+    """A plain ground with strokes that are brighter than it by so much."""
+    frame = np.full((H, W, 3), GROUND, np.uint8)
+    height, width = ink.shape
+    frame[60 : 60 + height, 40 : 40 + width][ink] = np.broadcast_to(GROUND + levels, (ink.sum(),))[:, None]
+    return frame
+
+
+def finds_text(frame: np.ndarray) -> bool:
+    boxes, scores = tophat_boxes(frame, H)
+    assert len(boxes) == len(scores)
+    return len(boxes) > 0
+
+
+@pytest.mark.parametrize(
+    ("height", "contrast", "text"), [(10, 90, True), (30, 90, False), (30, 130, True), (10, 66, False)]
+)
+def test_large_letters_need_more_contrast_than_small_ones(height: int, contrast: int, text: bool) -> None:
+    assert finds_text(picture(letters(height, 5 * height), contrast)) == text
+
+
+def test_strokes_of_many_brightnesses_are_texture() -> None:
+    ink = letters(14, 100)
+    faint = np.full(ink.sum() // 2, 70)
+    uneven = np.r_[faint, np.linspace(70, 155, ink.sum() - len(faint)).astype(int)]
+    assert finds_text(picture(ink, int(uneven.mean())))
+    assert not finds_text(picture(ink, np.random.default_rng(0).permutation(uneven)))
