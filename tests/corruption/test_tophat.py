@@ -25,7 +25,7 @@ def finds_text(frame: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("height", "contrast", "text"), [(10, 90, True), (30, 90, False), (30, 130, True), (10, 66, False)]
+    ("height", "contrast", "text"), [(10, 90, True), (30, 90, False), (30, 130, True), (10, 60, False)]
 )
 def test_large_letters_need_more_contrast_than_small_ones(height: int, contrast: int, text: bool) -> None:
     assert finds_text(picture(letters(height, 5 * height), contrast)) == text
@@ -37,3 +37,11 @@ def test_strokes_of_many_brightnesses_are_texture() -> None:
     uneven = np.r_[faint, np.linspace(70, 155, ink.sum() - len(faint)).astype(int)]
     assert finds_text(picture(ink, int(uneven.mean())))
     assert not finds_text(picture(ink, np.random.default_rng(0).permutation(uneven)))
+
+
+def test_bright_letters_are_told_from_the_texture_they_stand_in() -> None:
+    frame = picture(letters(56, 140), 80)
+    assert not finds_text(frame)
+    frame[80:94, 60:160][letters(14, 100, seed=2)] = 250
+    (box,) = tophat_boxes(frame, H)[0]
+    np.testing.assert_allclose(box, (60, 80, 160, 94), atol=3)

@@ -15,10 +15,10 @@ TextDetector = Callable[[np.ndarray, int], TextBoxes]
 """Finds text in a frame (uint8 RGB [H, W, 3]), looking at it at a short side of so many pixels."""
 
 STROKE = 26  # a stroke is at most this part of the short side wide
-LEAST_CONTRAST = 64
+CONTRASTS = 112, 64  # of ink, levels: the higher one tells bright letters from the texture they stand in
 LEAST_STROKES = 4
-LEAST_CLEAR = 55  # levels by which the letters of a line stand out, less the spread of their own brightness,
-CLEARER = 250  # and so many more for each height of the picture that the line is high: large letters are not blurred
+LEAST_CLEAR = 40  # levels by which the letters of a line stand out, less the spread of their own brightness,
+CLEARER = 350  # and so many more for each height of the picture that the line is high: large letters are not blurred
 MOST_BESIDE = 0.2  # of the ink of a line is above or below it: more is texture
 
 
@@ -37,16 +37,17 @@ def tophat_boxes(frame: np.ndarray, side: int) -> TextBoxes:
 
 def _rows(strokes: np.ndarray, grey: np.ndarray) -> TextBoxes:
     height, width = strokes.shape
-    ink = strokes > LEAST_CONTRAST
     boxes, scores = [], []
-    for x0, y0, x1, y1 in legible_rows(ink):
-        own = (slice(y0, y1), slice(x0, x1))
-        contrast = strokes[own][ink[own]]
-        # Of letters, which are of one brightness, but for their edges.
-        spread = grey[own][ink[own]][contrast >= np.median(contrast)].std()
-        if contrast.mean() - spread >= LEAST_CLEAR + CLEARER * (y1 - y0) / min(height, width):
-            boxes.append((max(0, x0 - 2), max(0, y0 - 2), min(width, x1 + 2), min(height, y1 + 2)))
-            scores.append(min(1.0, contrast.mean() / 128))
+    for level in CONTRASTS:
+        ink = strokes > level
+        for x0, y0, x1, y1 in legible_rows(ink):
+            own = ink[y0:y1, x0:x1]
+            contrast, brightness = strokes[y0:y1, x0:x1][own], grey[y0:y1, x0:x1][own]
+            # Of letters, which are of one brightness, but for their edges.
+            spread = brightness[contrast >= np.median(contrast)].std()
+            if contrast.mean() - spread >= LEAST_CLEAR + CLEARER * (y1 - y0) / min(height, width):
+                boxes.append((max(0, x0 - 2), max(0, y0 - 2), min(width, x1 + 2), min(height, y1 + 2)))
+                scores.append(min(1.0, contrast.mean() / 128))
     return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
 
 
