@@ -25,15 +25,16 @@ def seen(box: Box, height: int = HEIGHT, width: int = WIDTH) -> bool:
         ((10, 10, 190, 50), False),  # texture that fills the frame
         ((10, 10, 24, 24), True),  # a letter
         ((10, 10, 40, 40), False),  # a drawing
-        ((10, 10, 60, 40), True),  # a short word
-        ((10, 10, 35, 60), False),  # a drawing that is higher than wide
-        ((10, 10, 35, 90), True),  # letters one under the other
+        ((10, 10, 56, 40), True),  # a short word
+        ((10, 10, 54, 40), False),
+        ((10, 10, 35, 74), True),  # letters one under the other
+        ((10, 10, 35, 71), False),
     ],
 )
-def test_a_large_box_is_a_line_only_if_it_is_longer_than_wide(box: Box, line: bool) -> None:
+def test_a_large_box_is_a_line_only_if_it_is_long_for_its_height_or_its_width(box: Box, line: bool) -> None:
     assert seen(box) == line
 
 
-def test_in_a_frame_that_stands_as_in_one_that_lies() -> None:
+def test_the_measure_is_the_frames_shorter_side_in_portrait_too() -> None:
     assert not seen((10, 10, 90, 60), height=200, width=100)
     assert seen((10, 10, 90, 40), height=200, width=100)

@@ -38,11 +38,24 @@ def test_a_line_is_seen_to_come_and_to_go_to_the_frame_and_the_pixel() -> None:
         np.testing.assert_allclose(one.box, PLACE, atol=2)
 
 
-@pytest.mark.parametrize("T", [3, 5])
-def test_nothing_is_said_of_a_film_too_short_to_show_how_it_moves(T: int) -> None:
+@pytest.mark.parametrize(("first", "T", "seen"), [(2, 5, True), (1, 5, False), (2, 4, False)])
+def test_two_frames_before_it_and_two_after_are_enough_to_see_a_line_come(first: int, T: int, seen: bool) -> None:
     film = panning(T, H, W)
-    burn(film, INK, 70, 110, 2, T - 1)
-    assert switched(film) == []
+    burn(film, INK, 70, 110, first, T - 1)
+    assert [on for on, _ in switched(film)] == [first] * seen
+
+
+@pytest.mark.parametrize(("first", "seen"), [(12, True), (11, False)])
+def test_after_a_cut_it_is_as_after_the_beginning(first: int, seen: bool) -> None:
+    film = np.concatenate([panning(10, H, W), panning(8, H, W, seed=5)])
+    burn(film, INK, 70, 110, first, len(film) - 1)
+    assert [on for on, _ in switched(film, cuts=(10,))] == [first] * seen
+
+
+def test_a_line_is_seen_to_go_after_two_frames() -> None:
+    film = panning(6, H, W)
+    burn(film, INK, 70, 110, 0, 1)
+    assert [(off, one.came) for off, one in switched(film)] == [(2, False)]
 
 
 @pytest.mark.parametrize("speed", [0, 1, 3, 8])

@@ -41,7 +41,7 @@ class Looks:
 
         Texture that is taken for text fills the frame, and a drawing is about as high as it is wide.
         """
-        limits, level, down = self._thresholds, box[2] - box[0], box[3] - box[1]
-        wide = min(level, down) / min(width, height)
-        longer = level / down / limits.longer if level > down else down / level / limits.taller
-        return wide <= limits.large or (wide <= limits.largest and longer >= 1)
+        limits, across, down = self._thresholds, box[2] - box[0], box[3] - box[1]
+        letters = min(across, down) / min(width, height)
+        long = across >= limits.longer * down or down >= limits.taller * across
+        return letters <= limits.large or (letters <= limits.largest and long)

@@ -16,6 +16,7 @@ from vidboot.corruption.row import LEAST_TALL, field, joined, mostly_within, pie
 from vidboot.corruption.tophat import legible_rows
 
 BEFORE, AFTER = 3, 2  # frames that say how the picture moves
+LEAST_BEFORE = 2  # of them, after a cut or at the beginning: some codecs draw what follows a first frame anew
 BEYOND = 2  # times as much as a pixel changes between any two of those in a row,
 LEAST = 10  # and so many levels more
 MOST = 0.15  # share of the picture that changes at once: more is a flash
@@ -46,18 +47,24 @@ class Sudden:
         self._changes: deque[np.ndarray] = deque(maxlen=BEFORE + AFTER)
 
     def see(self, seconds: float, grey: np.ndarray, *, cut: bool) -> list[Switched]:
-        """Return the lines that came or went `AFTER` frames before this one."""
+        """Return the lines that came or went `AFTER` frames before this one.
+
+        Soon after a cut, or the film's first frame, fewer frames before a change are asked.
+        """
         if cut:
             self._frames.clear()
             self._changes.clear()
         if self._frames:
             self._changes.append(cv2.absdiff(self._frames[-1][1], grey))
         self._frames.append((seconds, grey))
-        return self._switched() if len(self._changes) == BEFORE + AFTER else []
+        at = len(self._changes) - AFTER - 1
+        return self._switched(at) if at >= LEAST_BEFORE - 1 else []
 
-    def _switched(self) -> list[Switched]:
-        *before, change = list(self._changes)[:BEFORE]
-        motion = np.max([*before, *list(self._changes)[BEFORE:]], axis=0)
+    def _switched(self, at: int) -> list[Switched]:
+        """Return the lines of a change, that from frame ``at`` of those kept to the next."""
+        changes = list(self._changes)
+        change = changes.pop(at)
+        motion = np.max(changes, axis=0)
         # Levels saturate at 255, as do the pixels themselves.
         limit = cv2.addWeighted(cv2.dilate(motion, np.ones((3, 3), np.uint8)), BEYOND, motion, 0, LEAST)
         ink = change > limit
@@ -66,11 +73,11 @@ class Sudden:
         frames = tuple(self._frames)
         lines = []
         for box in _lines(ink):
-            without, shown = (_strength(grey, box, ink) for _, grey in frames[BEFORE - 1 : BEFORE + 1])
+            without, shown = (_strength(grey, box, ink) for _, grey in frames[at : at + 2])
             if shown > STRONGER * without:
-                lines.append(Switched(box, ink, True, frames[BEFORE:]))
+                lines.append(Switched(box, ink, True, frames[at + 1 :]))
             elif without > STRONGER * shown:
-                lines.append(Switched(box, ink, False, frames[BEFORE - 1 :]))
+                lines.append(Switched(box, ink, False, frames[at:]))
         return lines
 
 

@@ -142,13 +142,13 @@ class TextThresholds(_Frozen):
     sides: tuple[int, ...] = (192, 352)
     """Short sides at which it looks, pixels."""
     largest: float = 0.35
-    """A line is at most this share of the frame's shorter side wide, across its letters."""
-    large: float = 0.15
-    """If it is wider than this share of it, it is"""
+    """The shorter side of a line is at most this share of the frame's."""
+    large: float = 0.2
+    """A line of which it is more than this share is large, and must be long:"""
     longer: float = 1.5
-    """so many times longer than wide,"""
+    """at least so many times as wide as it is high,"""
     taller: float = 2.5
-    """or so many times, if its letters stand one under the other."""
+    """or so many times as high as it is wide, as are letters one under the other."""
     match: float = 0.6
     """A line is still there while its gradient correlates with its template by this much."""
     back_seconds: float = 1.6

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vidboot.boxes import IntBox
+from vidboot.boxes import Box, IntBox, area, intersection
 
 TextBoxes = tuple[np.ndarray, np.ndarray]
 """Boxes float32 [n, 4] as x0, y0, x1, y1, and scores [n]."""
@@ -18,7 +18,8 @@ STROKE = 26  # a stroke is at most this part of the short side wide
 CONTRASTS = 112, 64  # of ink, levels: the higher one tells bright letters from the texture they stand in
 LEAST_STROKES = 4
 LEAST_CLEAR = 40  # levels by which the letters of a line stand out, less the spread of their own brightness,
-CLEARER = 350  # and so many more for each height of the picture that the line is high: large letters are not blurred
+CLEARER = 350  # and so many more for each shorter side of the picture that it is high: large letters are not blurred
+COVERED = 0.6  # of a row, by one that was found at a higher contrast: it is the same
 MOST_BESIDE = 0.2  # of the ink of a line is above or below it: more is texture
 
 
@@ -37,13 +38,17 @@ def tophat_boxes(frame: np.ndarray, side: int) -> TextBoxes:
 
 def _rows(strokes: np.ndarray, grey: np.ndarray) -> TextBoxes:
     height, width = strokes.shape
-    boxes, scores = [], []
+    boxes: list[Box] = []
+    scores = []
     for level in CONTRASTS:
         ink = strokes > level
-        for x0, y0, x1, y1 in legible_rows(ink):
+        for row in legible_rows(ink):
+            if any(intersection(box, row) > COVERED * area(row) for box in boxes):
+                continue
+            x0, y0, x1, y1 = row
             own = ink[y0:y1, x0:x1]
             contrast, brightness = strokes[y0:y1, x0:x1][own], grey[y0:y1, x0:x1][own]
-            # Of letters, which are of one brightness, but for their edges.
+            # Letters are of one brightness, but for their edges, which are blurred: only the stronger half tells.
             spread = brightness[contrast >= np.median(contrast)].std()
             if contrast.mean() - spread >= LEAST_CLEAR + CLEARER * (y1 - y0) / min(height, width):
                 boxes.append((max(0, x0 - 2), max(0, y0 - 2), min(width, x1 + 2), min(height, y1 + 2)))
