@@ -250,6 +250,18 @@ def test_masks_of_a_folder_are_found_for_a_clip_of_it(
     assert "filled 10 of 30 frames" in result.stdout
 
 
+def test_what_waits_for_review_is_not_filled_and_is_told(run: Path, tmp_path: Path) -> None:
+    _, mask = clip(tmp_path)
+    doubtful = mask.events[0].model_copy(update={"score": 0.3})
+    masks.save(tmp_path / "masks" / f"{mask.sha256}.json", replace(mask, events=(doubtful,)))
+    where = ("--video", tmp_path / "clip.mp4", "--out", tmp_path / "out.mp4", "--masks", tmp_path / "masks")
+    result = vidboot(run, *where, "--steps", 3)
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.stdout.split())
+    assert "nothing is hidden in any of 30 frames" in told
+    assert told.endswith("waiting for review, and hiding nothing: 1")
+
+
 def test_the_clips_sound_comes_along_in_time(run: Path, tmp_path: Path) -> None:
     path, _ = clip(tmp_path)
     assert json.loads(call(run, tmp_path).stdout)["sound"] is False

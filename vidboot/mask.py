@@ -247,7 +247,7 @@ def _summary(
         ]
         rows[kind] = {
             "events": sum(len(events) for events in of_video),
-            "to_review": sum(e.status == "auto" and not masks.hides(e) for events in of_video for e in events),
+            "to_review": sum(masks.waits(e) for events in of_video for e in events),
             "seconds": round(sum(_seconds_hidden(events) for events in of_video), 3),
         }
     detector = None if "subtitle" not in kinds else model.name if model else "tophat"

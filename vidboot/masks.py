@@ -73,6 +73,11 @@ def hides(event: Event) -> bool:
     return trust.hides(event.status, event.score)
 
 
+def waits(event: Event) -> bool:
+    """Whether an event hides nothing until a person has decided on it."""
+    return event.status == "auto" and not hides(event)
+
+
 @dataclass(frozen=True)
 class Mask:
     """The mask of one video.

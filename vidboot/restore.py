@@ -122,6 +122,7 @@ def restore(
         "video": str(out),
         "frames": len(clip.pts_seconds),
         "filled_frames": int(hidden.sum()),
+        "to_review": sum(masks.waits(event) for event in mask.events),
         "stretches": len({hole.span for hole in holes}),
         "seed": seed,
         "steps": steps,
@@ -162,12 +163,14 @@ def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, 
 
 def sentence(result: dict[str, Any]) -> str:
     """Return the result as a person reads it."""
-    sound = "with its sound" if result["sound"] else "without sound"
+    end = "with its sound" if result["sound"] else "without sound"
+    if waiting := result["to_review"]:
+        end += f"; waiting for review, and hiding nothing: {waiting}"
     if not result["filled_frames"]:
-        return f"nothing is hidden in any of {result['frames']} frames: {result['video']} shows the same, {sound}"
+        return f"nothing is hidden in any of {result['frames']} frames: {result['video']} shows the same, {end}"
     enlarged = result["enlarged_by"]
     how = f", filled at {result['filled_at']} and the fill enlarged {enlarged:g} times" if enlarged > 1 else ""
-    return f"filled {result['filled_frames']} of {result['frames']} frames{how}: {result['video']}, {sound}"
+    return f"filled {result['filled_frames']} of {result['frames']} frames{how}: {result['video']}, {end}"
 
 
 def _mask_of(clip: Survey, folder: Path) -> Mask:
