@@ -259,7 +259,7 @@ def test_what_waits_for_review_is_not_filled_and_is_told(run: Path, tmp_path: Pa
     assert result.exit_code == 0, result.output
     told = " ".join(result.stdout.split())
     assert "nothing is hidden in any of 30 frames" in told
-    assert told.endswith("waiting for review, and hiding nothing: 1")
+    assert told.endswith("found, but waiting for review and not filled: 1")
 
 
 def test_the_clips_sound_comes_along_in_time(run: Path, tmp_path: Path) -> None:

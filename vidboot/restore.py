@@ -165,7 +165,7 @@ def sentence(result: dict[str, Any]) -> str:
     """Return the result as a person reads it."""
     end = "with its sound" if result["sound"] else "without sound"
     if waiting := result["to_review"]:
-        end += f"; waiting for review, and hiding nothing: {waiting}"
+        end += f"; found, but waiting for review and not filled: {waiting}"
     if not result["filled_frames"]:
         return f"nothing is hidden in any of {result['frames']} frames: {result['video']} shows the same, {end}"
     enlarged = result["enlarged_by"]
