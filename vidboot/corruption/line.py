@@ -208,6 +208,10 @@ class Line:
             sides.append(side if sign * (edge - side) > 3 else float(stroke))
         return sides[0], sides[1], sides[2], sides[3]
 
+    def tick(self, grey: np.ndarray, quiet_levels: float) -> None:
+        """See whether it counts, in a picture around it that changes by less than ``quiet_levels``."""
+        self.ticks.see(field(grey, self.template.box), self.surroundings(grey), quiet_levels=quiet_levels)
+
     def surroundings(self, grey: np.ndarray) -> np.ndarray:
         """Return the picture around the line, shrunk, the line itself left out: float32 [n]."""
         x0, y0, x1, y1 = self.template.box

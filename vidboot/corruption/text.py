@@ -25,7 +25,7 @@ from vidboot.corruption.line import Line, Template
 from vidboot.corruption.looks import Looks
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.plate import Plate
-from vidboot.corruption.row import Row, field
+from vidboot.corruption.row import Row
 from vidboot.corruption.sudden import Sudden, Switched
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticker import Travelled, with_tickers
@@ -76,7 +76,7 @@ class _Tracker:
         self.ended: list[_Ended] = []
         self.moving: list[MovingLine] = []
         self.arrived: list[Travelled] = []
-        self.next_look = self.next_sample = -np.inf
+        self.next_look = self.next_sample = self.next_tick = -np.inf
         self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
         self.size = (0, 0)
         self._sudden = Sudden()
@@ -97,6 +97,10 @@ class _Tracker:
             if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
                 self.moving.remove(way)
                 self._arrive(way)
+        if seconds >= self.next_tick or cut:
+            self.next_tick = seconds + 1 / self.thresholds.ticks_per_second - 1e-3
+            for line in self.live:
+                line.tick(grey, self.thresholds.moving_levels)
         if seconds >= self.next_sample or cut:
             self.next_sample = seconds + 1 / self.thresholds.samples_per_second - 1e-3
             self._sample(grey)
@@ -137,9 +141,7 @@ class _Tracker:
         """See how the picture around each line moves, and learn how the lines look."""
         for line in self.live:
             line.samples += 1
-            quiet = self._quiet(line, grey)
-            line.moving_samples += not quiet
-            line.ticks.see(field(grey, line.template.box), quiet=quiet)
+            line.moving_samples += not self._quiet(line, grey)
             line.around = line.surroundings(grey)
             if line.missed == 0:
                 line.template.learn(grey)
@@ -259,8 +261,8 @@ class _Tracker:
         return True
 
     def _arrive(self, way: MovingLine) -> None:
-        travelled = way.travelled(self.size, self.thresholds.moving, self.thresholds.margin)
-        self.arrived += [] if travelled is None else [travelled]
+        if travelled := way.travelled(self.size, self.thresholds.moving, self.thresholds.margin):
+            self.arrived.append(travelled)
 
     def finish(self) -> list[Found]:
         if self.unseen is not None:

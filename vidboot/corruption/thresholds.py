@@ -139,6 +139,8 @@ class TextThresholds(_Frozen):
     """How often the detector looks: it costs as much as all else together, and few lines last less than a second."""
     samples_per_second: float = 3.0
     """How often lines are compared with what is around them."""
+    ticks_per_second: float = 8.0
+    """How often it is seen whether a line counts: a clip may last a second."""
     sides: tuple[int, ...] = (192, 352)
     """Short sides at which it looks, pixels."""
     largest: float = 0.35

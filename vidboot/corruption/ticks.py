@@ -16,19 +16,22 @@ class Ticks:
     """Watches a line and counts how often it ticks."""
 
     def __init__(self) -> None:
-        self._last: np.ndarray | None = None
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
         self._ticked: np.ndarray | None = None
 
-    def see(self, field: np.ndarray, *, quiet: bool) -> None:
+    def see(self, field: np.ndarray, around: np.ndarray, *, quiet_levels: float) -> None:
         """Look at one more frame.
 
         Args:
             field: gradients in the line's box, [h, w, 2].
-            quiet: the picture around the line is as it was when this was called before.
+            around: the picture around the line, levels, [n].
+            quiet_levels: it stays as it was when this was called before, if it changes by less.
         """
-        last, self._last = self._last, field
-        if last is None:
+        then, self._last = self._last, (field, around)
+        if then is None:
             return
+        last, around_last = then
+        quiet = np.abs(around - around_last).mean() < quiet_levels
         cells = max(2, round(2 * field.shape[1] / field.shape[0]))  # about a letter each
         edges = np.linspace(0, field.shape[1], cells, endpoint=False).astype(int)
         before, after, between = (np.add.reduceat((x**2).sum((0, 2)), edges) for x in (last, field, field - last))
