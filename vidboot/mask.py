@@ -17,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 
 from vidboot import mask_video, masks
-from vidboot.corruption.folder import folder_marks, sureness
+from vidboot.corruption.folder import folder_marks, needed, sureness
 from vidboot.corruption.found import Found
 from vidboot.corruption.kin import moved
 from vidboot.corruption.ocr import find_model
@@ -198,7 +198,7 @@ def _folder_pass(
         clips = [_static(results[sha]) for sha in members]
         for mark in folder_marks(clips, thresholds=limits.folder):
             for sha, presence, by in zip(members, mark.presence.tolist(), mark.shifts, strict=True):
-                if presence >= limits.folder.sure_sigma:
+                if presence >= needed(mark, limits.folder):
                     file = by_sha[sha]
                     score = sureness(mark, presence, limits.folder)
                     found[sha].append((mask_video.enlarged(moved(mark.pixels, by), file.width, file.height), score))

@@ -1,13 +1,23 @@
 """A mark is found where clips of a folder agree, and nowhere else."""
 
 from collections.abc import Callable
+from itertools import chain
 
 import cv2
 import numpy as np
 import pytest
 from scenes import burn, letters, panning, texture
 
-from vidboot.corruption.folder import PIECE, FolderMark, folder_marks, scenes, sureness, with_faint_parts
+from vidboot.corruption.folder import (
+    MOST_CLIPS,
+    PIECE,
+    FolderMark,
+    folder_marks,
+    needed,
+    scenes,
+    sureness,
+    with_faint_parts,
+)
 from vidboot.corruption.kin import moved
 from vidboot.corruption.static import StaticSummary, fill, grid, mark_in_one, sample, summarise
 from vidboot.corruption.thresholds import FolderThresholds, StaticThresholds
@@ -101,7 +111,7 @@ def test_what_a_few_scenes_have_in_common_all_over_the_picture_waits_for_review(
     pixels = np.zeros((H, W), bool)
     pixels[::9, ::16] = True
     for count, sure in ((3, False), (5, True)):
-        mark = FolderMark(pixels, np.full(3, 40.0), np.zeros((3, 2), int), count)
+        mark = FolderMark(pixels, np.full(3, 40.0), np.zeros((3, 2), int), count, 0.1)
         assert (sureness(mark, 40.0, LIMITS) >= SURE) is sure
 
 
@@ -109,6 +119,44 @@ def test_light_that_falls_off_downwards_in_every_video_is_no_mark() -> None:
     shade = np.linspace(0, 120, H)[:, None, None]
     films = [np.clip(panning(8, H, W, seed=seed, speed=17) * 0.4 + shade, 0, 255).astype(np.uint8) for seed in range(9)]
     assert folder_marks([summarise(sample(list(film))) for film in films], thresholds=LIMITS) == []
+
+
+def shows(mark: FolderMark) -> list[bool]:
+    return (mark.presence >= LIMITS.sure_sigma).tolist()
+
+
+def test_a_mark_of_a_tenth_stands_out_from_the_texture_of_four_scenes_in_twenty() -> None:
+    clips = [*(clip(seed, "one", alpha=0.1) for seed in range(4)), *(clip(seed) for seed in range(4, 20))]
+    (mark,) = folder_marks(clips, thresholds=LIMITS)
+    assert shows(mark) == [True] * 4 + [False] * 16
+    assert mark.pixels[truth("one")].mean() > 0.98
+    assert not mark.pixels[~near(truth("one"), REACH)].any()
+
+
+def test_a_mark_that_three_clips_show_in_their_bars_is_found() -> None:
+    clips = [*(clip(seed, "one", alpha=0.15, bar=60) for seed in range(3)), *(clip(seed) for seed in range(3, 14))]
+    (mark,) = folder_marks(clips, thresholds=LIMITS)
+    assert shows(mark) == [True] * 3 + [False] * 11
+    assert mark.pixels[truth("one")].mean() > 0.98
+
+
+def test_one_marked_clip_of_four_in_each_of_three_scenes_is_enough() -> None:
+    rooms = [
+        [clip(seed, "one", alpha=0.25, still=True), *(clip(seed, still=True, light=by) for by in (3, 6, 9))]
+        for seed in range(3)
+    ]
+    clips = [*chain.from_iterable(rooms), *(clip(seed) for seed in range(3, 12))]
+    assert [len(scene) for scene in scenes(clips, thresholds=LIMITS)] == [4] * 3 + [1] * 9
+    (mark,) = folder_marks(clips, thresholds=LIMITS)
+    assert shows(mark) == ([True] + [False] * 3) * 3 + [False] * 9
+    assert mark.scenes == 3
+
+
+def test_of_more_clips_than_are_compared_every_scene_is_heard() -> None:
+    room = [clip(0, still=True, light=k // 8) for k in range(MOST_CLIPS)]
+    clips = [*room, *(clip(seed, "one") for seed in range(1, 4))]
+    (mark,) = folder_marks(clips, thresholds=LIMITS)
+    assert shows(mark) == [False] * MOST_CLIPS + [True] * 3
 
 
 def test_two_marks_on_a_fifth_each_are_told_apart() -> None:
@@ -175,7 +223,7 @@ def test_a_disc_is_filled_though_its_rim_has_gaps() -> None:
 def test_faint_parts_of_a_mark_are_those_near_it_and_near_them_but_no_specks() -> None:
     mark, edge = np.zeros((H, W), bool), np.zeros((H, W), bool)
     mark[40:50, 20:40] = True
-    second, third, speck, far = np.s_[40:50, 46:50], np.s_[40:50, 56:60], np.s_[55:57, 25:28], np.s_[40:50, 80:90]
+    second, third, speck, far = np.s_[40:50, 46:50], np.s_[40:50, 56:60], np.s_[55:57, 25:27], np.s_[40:50, 80:90]
     for part in (second, third, speck, far):
         edge[part] = True
     assert edge[speck].size < PIECE
@@ -191,8 +239,17 @@ def test_what_takes_half_of_the_picture_waits_for_review() -> None:
     pixels = np.zeros((H, W), bool)
     for part, sure in ((W // 4, True), (W // 2, False)):
         pixels[:, :part] = True
-        mark = FolderMark(pixels, np.full(3, 40.0), np.zeros((3, 2), int), 3)
+        mark = FolderMark(pixels, np.full(3, 40.0), np.zeros((3, 2), int), 3, 0.1)
         assert (sureness(mark, 40.0, LIMITS) >= SURE) is sure
+
+
+def test_what_most_scenes_show_is_believed_of_one_more_at_less() -> None:
+    pixels = np.zeros((H, W), bool)
+    pixels[:10, :10] = True
+    for share, sure in ((0.2, False), (0.9, True)):
+        mark = FolderMark(pixels, np.full(3, 4.5), np.zeros((3, 2), int), 9, share)
+        assert (needed(mark, LIMITS) < 4.5) is sure
+        assert (sureness(mark, 4.5, LIMITS) >= SURE) is sure
 
 
 def test_a_still_camera_alone_is_never_sure_of_a_mark() -> None:

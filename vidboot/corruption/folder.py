@@ -6,7 +6,7 @@ their gradients have one direction, more than they have anywhere when the scenes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -17,12 +17,12 @@ from vidboot.corruption import kin
 from vidboot.corruption.static import StaticSummary, correlation, fill, regions
 from vidboot.corruption.thresholds import FolderThresholds
 
-MOST_SCENES = 64  # that are compared; more say nothing new
+MOST_CLIPS = 64  # that are compared; more say nothing new
 SPREAD_BLOCKS = 8  # along a side, to see how far a mark is spread
 BLOCKS = 4  # the frame in 4x4 blocks: two clips of one scene agree in most of them, two with one mark in few
 STROKE = 240  # of these along the longer side: a mark's edges have neighbours so near
 DOUBTFUL = 0.4  # score
-PIECE = 12  # pixels of a faint part of a mark, at least
+PIECE = 6  # pixels of a faint part of a mark, at least
 MOVED = 8  # times the scenes are moved against each other
 
 
@@ -37,7 +37,9 @@ class FolderMark:
     shifts: np.ndarray
     """How far from ``pixels`` each clip shows it, pixels down and right, [clips, 2]."""
     scenes: int
-    """How many scenes show it."""
+    """How many scenes show it,"""
+    share: float
+    """and which share of all that were compared."""
 
     @property
     def spread(self) -> float:
@@ -53,25 +55,42 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds
     """Return the marks of clips whose pictures have one shape (all gradients [h, w, 2]), the surest first."""
     if not clips:
         return []
-    votes = scenes(clips, thresholds=thresholds)
-    if len(votes) > MOST_SCENES:
-        kept = np.random.default_rng(len(votes)).choice(len(votes), MOST_SCENES, replace=False)
-        votes = [votes[i] for i in sorted(kept)]
-    unit = kin.directions(np.stack([np.median([clips[i].levels for i in scene], axis=0) for scene in votes]))
-    links = {tile: kin.linked(unit, tile) for tile in kin.tiles(*unit.shape[1:3])}
+    scene_of = np.empty(len(clips), int)
+    for scene, group in enumerate(scenes(clips, thresholds=thresholds)):
+        scene_of[group] = scene
+    asked = _asked(scene_of)
+    unit, voter = kin.directions(np.stack([clips[i].levels for i in asked])), scene_of[asked]
+    links = {tile: kin.linked(unit, tile, voter) for tile in kin.tiles(*unit.shape[1:3])}
     marks: list[FolderMark] = []
-    while (found := kin.surest_kin(unit, links, sigma=thresholds.sure_sigma)) is not None:
-        own = np.stack([kin.moved(unit[i], by) for i, by in zip(found.members, found.shifts, strict=True)])
+    while (found := kin.surest_kin(unit, links, voter, sigma=thresholds.sure_sigma)) is not None:
+        each = np.stack([kin.moved(unit[i], by) for i, by in zip(found.members, found.shifts, strict=True)])
+        shown_by = np.unique(voter[found.members])
+        own = np.stack([each[voter[found.members] == scene].mean(0) for scene in shown_by])
         place = kin.place(own, found.tile, sigma=thresholds.sure_sigma)
         pixels = _common(own, place, thresholds)
         if pixels.any():
-            shown_by = {k: votes[scene] for k, scene in enumerate(found.members)}
-            marks.append(FolderMark(pixels, *_presence(clips, own, shown_by, pixels), len(own)))
-        # What one mark explains in a scene speaks for no other.
+            presence, shifts = _presence(clips, own, scene_of, shown_by, pixels)
+            marks.append(FolderMark(pixels, presence, shifts, len(own), len(own) / len(np.unique(voter))))
+        # What one mark explains in a clip speaks for no other.
         for i, by in zip(found.members, found.shifts, strict=True):
             unit[i][kin.moved(place, -by)] = 0
-        links |= {tile: kin.linked(unit, tile) for tile in links if tile.of(place[..., None]).any()}
+        links |= {tile: kin.linked(unit, tile, voter) for tile in links if tile.of(place[..., None]).any()}
     return marks
+
+
+def _asked(scene_of: np.ndarray) -> np.ndarray:
+    """Which clips to compare: of every scene one, then of every scene another, `MOST_CLIPS` at most."""
+    shuffled = np.random.default_rng(len(scene_of)).permutation(len(scene_of))
+    turn = np.zeros(len(scene_of), int)
+    for scene in np.unique(scene_of):
+        own = shuffled[scene_of[shuffled] == scene]
+        turn[own] = np.arange(len(own))
+    return np.sort(shuffled[np.argsort(turn[shuffled], kind="stable")][:MOST_CLIPS])
+
+
+def needed(mark: FolderMark, thresholds: FolderThresholds) -> float:
+    """Return from which presence on, in sigma, a clip shows a mark: what most scenes show needs less."""
+    return thresholds.usual_sigma if mark.share > 0.5 else thresholds.sure_sigma
 
 
 def sureness(mark: FolderMark, presence: float, thresholds: FolderThresholds) -> float:
@@ -80,23 +99,23 @@ def sureness(mark: FolderMark, presence: float, thresholds: FolderThresholds) ->
     It is below .5 for what takes much of the picture, which may be a room filmed more than twice, in other light, and
     for what a few scenes have in common all over the picture: they may be versions of one film.
     """
-    score = round(presence / (presence + thresholds.sure_sigma), 3)
+    score = round(presence / (presence + needed(mark, thresholds)), 3)
     one_film = mark.spread > thresholds.most_spread and mark.scenes < thresholds.enough_scenes
     return min(score, DOUBTFUL) if one_film or mark.pixels.mean() > thresholds.most_area else score
 
 
 def _presence(
-    clips: Sequence[StaticSummary], own: np.ndarray, shown_by: Mapping[int, Sequence[int]], pixels: np.ndarray
+    clips: Sequence[StaticSummary], own: np.ndarray, scene_of: np.ndarray, shown_by: np.ndarray, pixels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """How surely each clip shows what scenes [m, h, w, 2] other than its own have in common at a mark, [clips].
 
-    And how far from there, [clips, 2].
+    And how far from there, [clips, 2]. ``shown_by`` says which scenes, [m].
     """
     box = kin.box_around(pixels)
     shown = kin.whitened(box.of(own))
     sure, shifts = [], []
-    for i, clip in enumerate(clips):
-        others = shown[[i not in shown_by[k] for k in range(len(shown))]]
+    for clip, scene in zip(clips, scene_of, strict=True):
+        others = shown[shown_by != scene]
         one, by = kin.siding(kin.whitened(box.of(kin.directions(clip.levels[None])))[0], others)
         sure.append(one)
         shifts.append(-by)
@@ -197,13 +216,12 @@ def _common(unit: np.ndarray, place: np.ndarray, thresholds: FolderThresholds) -
     edge = (sure > weak) & (mean > thresholds.halo * plain)
     _, labels = cv2.connectedComponents(edge.astype(np.uint8))
     begun = np.unique(labels[begins & edge])
-    edge = np.isin(labels, begun[begun > 0])
     least = round(thresholds.least_edge * max(height, width))
-    mark = np.any(regions(edge, least=least) or [np.zeros_like(edge)], axis=0)
+    mark = np.any(regions(np.isin(labels, begun[begun > 0]), least=least) or [np.zeros_like(edge)], axis=0)
     if not mark.any():
         return mark
     near = round(thresholds.near * max(height, width))
-    mark = with_faint_parts(mark, (sure > weak) & (mean > thresholds.faint * plain), near)
+    mark = with_faint_parts(mark, edge, near)
     # A disc or a plate has edges only at its rim, with gaps where busy scenes hide them.
     return fill(mark, reach=near | 1)
 

@@ -15,7 +15,8 @@ import numpy as np
 
 TILE = 64  # pixels, overlapping by half
 ROUNDS = 4  # in which members are added or left out
-FAINT = 8.0  # Sobel levels: shorter gradients count less, longer ones alike
+AROUND = 33  # pixels: gradients shorter than is usual there count less, longer ones alike
+FAINT = 8.0  # Sobel levels: so do, anywhere, gradients shorter than this
 REACH = 4  # pixels by which a mark may lie elsewhere in another scene: sizes differ a little, and so do crops
 MOVED = 0.4  # what agreement after a move is worth: of so many moves one suits two door posts, too
 
@@ -36,11 +37,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Kin:
-    """Scenes that agree in one tile."""
+    """Clips of three scenes or more that agree in one tile."""
 
     tile: Part
     members: np.ndarray
-    """Indices of scenes, [m]."""
+    """Their indices, [m]."""
     shifts: np.ndarray
     """How far each must be moved to lie on the first, pixels down and right, [m, 2]."""
 
@@ -56,19 +57,19 @@ class Agreement:
 
 
 def directions(fields: np.ndarray) -> np.ndarray:
-    """Return gradients [..., 2] no longer than 1: a strong edge of a scene says no more than one of a mark."""
-    return fields / np.maximum(np.linalg.norm(fields, axis=-1, keepdims=True), FAINT)
+    """Return gradients [n, h, w, 2] no longer than 1: a strong edge of a scene says no more than one of a mark.
+
+    And its texture, from which a mark stands out, says less.
+    """
+    energy = (fields**2).sum(-1)
+    usual = np.sqrt(np.stack([cv2.blur(one, (AROUND, AROUND)) for one in energy]))
+    return fields / np.maximum(np.maximum(np.sqrt(energy), usual), FAINT)[..., None]
 
 
 def seen(unit: np.ndarray) -> np.ndarray:
-    """Return where scenes [m, h, w, 2] say something: inside their bars, which have no gradients, bool [m, h, w]."""
-    rows, columns = (_within((unit != 0).any(axis=(axis, 3))) for axis in (2, 1))
+    """Return where scenes [m, h, w, 2] say something, bool [m, h, w]: not in rows and columns without any gradient."""
+    rows, columns = ((unit != 0).any(axis=(axis, 3)) for axis in (2, 1))
     return rows[:, :, None] & columns[:, None, :]
-
-
-def _within(lit: np.ndarray) -> np.ndarray:
-    """What lies between the first and the last True of each row."""
-    return np.logical_or.accumulate(lit, 1) & np.logical_or.accumulate(lit[:, ::-1], 1)[:, ::-1]
 
 
 def whitened(unit: np.ndarray) -> np.ndarray:
@@ -81,20 +82,20 @@ def whitened(unit: np.ndarray) -> np.ndarray:
     return np.fft.ifft2(spectrum, norm="ortho").astype(np.complex64)
 
 
-def agreement(a: np.ndarray, b: np.ndarray, *, reach: int = REACH) -> Agreement:
+def agreement(a: np.ndarray, b: np.ndarray) -> Agreement:
     """Return how surely each `whitened` scene of ``a`` [N, h, w] shows what each of ``b`` [M, h, w] does.
 
     That is their correlation, over what it would be if at each pixel they agreed or disagreed by chance: where they
-    are, or, `MOVED` by at most ``reach`` pixels, where they agree best.
+    are, or, `MOVED` by at most `REACH` pixels, where they agree best.
     """
     N, M, h, w = len(a), len(b), *a.shape[1:]
     chance = 0.5 * ((np.abs(a) ** 2).reshape(N, -1) @ (np.abs(b) ** 2).reshape(M, -1).T) + 1e-9
-    steps = np.arange(-reach, reach + 1)
+    steps = np.arange(-REACH, REACH + 1)
     down, right = (np.exp(2j * np.pi * np.outer(steps, np.fft.fftfreq(n))).astype(np.complex64) for n in (h, w))
     at_a, at_b = (np.fft.fft2(x, norm="ortho").astype(np.complex64) for x in (a, b))
     each = np.stack([((down @ (one * at_b.conj())) @ right.T).real for one in at_a])  # [N, M, steps, steps]
     each /= np.sqrt(chance)[..., None, None]
-    still = each[..., reach, reach]
+    still = each[..., REACH, REACH]
     flat = each.reshape(N, M, -1)
     best = flat.argmax(-1)
     shifts = np.stack([steps[best // len(steps)], steps[best % len(steps)]], axis=-1)
@@ -143,20 +144,21 @@ def _widened(inside: np.ndarray, most: int) -> tuple[int, int]:
     return max(0, first - by), min(most, last + by)
 
 
-def linked(unit: np.ndarray, tile: Part) -> Agreement:
-    """Return how surely every two of scenes [N, h, w, 2] agree in a tile, a scene never with itself."""
+def linked(unit: np.ndarray, tile: Part, scene_of: np.ndarray) -> Agreement:
+    """Return how surely every two of clips [N, h, w, 2] agree in a tile; those of one scene, [N], say nothing."""
     own = whitened(tile.of(unit))
     links = agreement(own, own)
-    np.fill_diagonal(links.sure, -np.inf)
+    links.sure[scene_of[:, None] == scene_of] = -np.inf
     return links
 
 
-def surest_kin(unit: np.ndarray, every: Mapping[Part, Agreement], *, sigma: float) -> Kin | None:
-    """Return the scenes that agree most surely somewhere: three of which every two do, and all who side with them.
+def surest_kin(unit: np.ndarray, every: Mapping[Part, Agreement], scene_of: np.ndarray, *, sigma: float) -> Kin | None:
+    """Return the clips that agree most surely somewhere: three of which every two do, and all who side with them.
 
     Args:
-        unit: scenes, [N, h, w, 2].
+        unit: clips, [N, h, w, 2].
         every: what is `linked` in each tile.
+        scene_of: which scene each clip shows, [N]; each scene has one vote.
         sigma: least agreement.
     """
     best, found = sigma, None
@@ -174,22 +176,28 @@ def surest_kin(unit: np.ndarray, every: Mapping[Part, Agreement], *, sigma: floa
     if found is None:
         return None
     tile, three, shifts = found
-    return Kin(tile, *_members(whitened(tile.of(unit)), three, shifts, sigma=sigma))
+    return Kin(tile, *_members(whitened(tile.of(unit)), three, shifts, scene_of, sigma=sigma))
 
 
-def _members(own: np.ndarray, three: np.ndarray, shifts: np.ndarray, *, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """The scenes, whitened [N, h, w], that agree with the mean of the others that do, beginning with three: [m].
+def _members(
+    own: np.ndarray, three: np.ndarray, shifts: np.ndarray, scene_of: np.ndarray, *, sigma: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The clips, whitened [N, h, w], that agree with the mean of the other scenes that do, beginning with three: [m].
 
     And how far each must be moved to lie on the first of the three, [m, 2].
     """
     found, by = three, dict(zip(three.tolist(), shifts, strict=True))
     for _ in range(ROUNDS):
+        shown = {
+            s: np.mean([np.roll(own[k], by[k], (0, 1)) for k in found if scene_of[k] == s], axis=0)
+            for s in {*scene_of[found].tolist()}
+        }
         sided = []
-        for i in range(len(own)):
-            others = np.mean([np.roll(own[k], by[k], (0, 1)) for k in found if k != i], axis=0)
+        for i, scene in enumerate(scene_of.tolist()):
+            others = np.mean([mean for s, mean in shown.items() if s != scene], axis=0)
             sided.append(agreement(others[None], own[[i]]))
         before, found = found, np.flatnonzero([one.sure.item() >= sigma for one in sided])
-        if len(found) < len(three):
+        if len(np.unique(scene_of[found])) < len(three):
             return three, shifts
         by = {i: sided[i].shifts[0, 0] for i in found}
         if np.array_equal(before, found):
@@ -208,7 +216,8 @@ def place(unit: np.ndarray, tile: Part, *, sigma: float) -> np.ndarray:
         if shows.sum() < 2:
             continue
         own = whitened(other.of(unit[shows]))
-        links = agreement(own, own, reach=0).sure[np.triu_indices(len(own), 1)]
+        # One that shows the mark larger or smaller has its parts elsewhere.
+        links = agreement(own, own).sure[np.triu_indices(len(own), 1)]
         # The median of n numbers of chance has 1.25 / sqrt(n) sigma; two clips of one scene do not decide it.
         if np.median(links) * np.sqrt(len(links)) >= 1.25 * sigma:
             within[other.y0 : other.y1, other.x0 : other.x1] = 1

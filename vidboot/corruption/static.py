@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidboot.boxes import area, around
+from vidboot.boxes import IntBox, area, around
 from vidboot.corruption.thresholds import StaticThresholds
 
 QUANTUM = 2  # Sobel levels per unit of the stored int8: 254 is strong whatever it is
 COLOUR_CELLS = 8
+RIM = 8  # pixels beside the picture's own that belong to the edge of a bar
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Sampled:
     each: np.ndarray
     """Sobel gradient (x, y) of each frame, int16 [n, h, w, 2]."""
     median: np.ndarray
-    """Their median over time, int16 [h, w, 2]; nothing where there are bars."""
+    """Their median over time, int16 [h, w, 2]; nothing where bars end."""
 
 
 def grid(width: int, height: int, side: int) -> tuple[int, int]:
@@ -58,7 +59,7 @@ def grid(width: int, height: int, side: int) -> tuple[int, int]:
     return (width, height) if max(width, height) < side else (round(width / 8) * 8, round(height / 8) * 8)
 
 
-def sample(frames: Sequence[np.ndarray], inside: tuple[int, int, int, int] | None = None) -> Sampled:
+def sample(frames: Sequence[np.ndarray], inside: IntBox | None = None) -> Sampled:
     """Return frames, each uint8 RGB [h, w, 3] at `grid` size, with their gradients.
 
     Args:
@@ -68,11 +69,24 @@ def sample(frames: Sequence[np.ndarray], inside: tuple[int, int, int, int] | Non
     greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     each = np.stack([gradients(grey) for grey in greys])
     median = np.partition(each, len(each) // 2, axis=0)[len(each) // 2]
-    x0, y0, x1, y1 = inside or (0, 0, greys.shape[2], greys.shape[1])
     edges = np.zeros_like(median)
-    # A bar's edge is no part of the light around what lies beside it.
-    edges[y0:y1, x0:x1] = _edges_only(median[y0:y1, x0:x1])
+    # A bar's edge is no part of the light around what lies beside it. In a bar a mark is as plain as it can be.
+    for part in _picture_and_bars(inside, *greys.shape[1:]):
+        edges[part] = _edges_only(median[part])
     return Sampled(np.stack(frames), greys, each, edges)
+
+
+def _picture_and_bars(inside: IntBox | None, height: int, width: int) -> list[tuple[slice, slice]]:
+    """The rows and columns of the picture, and of each bar without its edge."""
+    x0, y0, x1, y1 = inside or (0, 0, width, height)
+    rows, across = slice(y0, y1), slice(0, width)
+    return [
+        (rows, slice(x0, x1)),
+        (slice(0, max(0, y0 - RIM)), across),
+        (slice(y1 + RIM, height), across),
+        (rows, slice(0, max(0, x0 - RIM))),
+        (rows, slice(x1 + RIM, width)),
+    ]
 
 
 def gradients(grey: np.ndarray) -> np.ndarray:

@@ -91,16 +91,17 @@ class FolderThresholds(_Frozen):
     """And clips whose small pictures correlate by more, rank by rank, are one scene whatever their edges say."""
     sure_sigma: float = 5.0
     """Scenes show one mark where every two of three, and each with the others, agree by so many sigma of chance."""
+    usual_sigma: float = 4.0
+    """So does a clip, where most scenes show it: there a clip without it is the exception."""
     strong_chance: float = 3e-4
     """A mark's edge begins where scenes agree as they do in this share of the pixels when moved against each other."""
     weak_chance: float = 1e-2
     """It goes on where they agree as in this share."""
     halo: float = 0.3
     """And by at least this share of what they agree by where the mark is plain: less is what the codec leaves."""
-    faint: float = 0.4
-    """What is not surely a part of a mark is one near it if scenes agree there by this share of that."""
     near: float = 1 / 24
-    """So near, in longer sides of the picture; and as wide are the gaps in a mark's rim."""
+    """What begins nowhere surely is a part of a mark so near, in longer sides of the picture; and as wide are the gaps
+    in a mark's rim."""
     least_edge: float = 0.05
     """A mark has at least so many edge pixels for each pixel of the picture's longer side."""
     most_area: float = 0.35
