@@ -58,8 +58,8 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds
     scene_of = np.empty(len(clips), int)
     for scene, group in enumerate(scenes(clips, thresholds=thresholds)):
         scene_of[group] = scene
-    asked = _asked(scene_of)
-    unit, voter = kin.directions(np.stack([clips[i].levels for i in asked])), scene_of[asked]
+    kept = asked(scene_of)
+    unit, voter = kin.directions(np.stack([clips[i].levels for i in kept])), scene_of[kept]
     links = {tile: kin.linked(unit, tile, voter) for tile in kin.tiles(*unit.shape[1:3])}
     marks: list[FolderMark] = []
     while (found := kin.surest_kin(unit, links, voter, sigma=thresholds.sure_sigma)) is not None:
@@ -71,15 +71,15 @@ def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds
         if pixels.any():
             presence, shifts = _presence(clips, own, scene_of, shown_by, pixels)
             marks.append(FolderMark(pixels, presence, shifts, len(own), len(own) / len(np.unique(voter))))
-        # What one mark explains in a clip speaks for no other.
+        # What one mark explains in a clip speaks for no other; nor may a rim of it, or this never ends.
         for i, by in zip(found.members, found.shifts, strict=True):
-            unit[i][kin.moved(place, -by)] = 0
+            unit[i][kin.moved(place, -by) | place] = 0
         links |= {tile: kin.linked(unit, tile, voter) for tile in links if tile.of(place[..., None]).any()}
     return marks
 
 
-def _asked(scene_of: np.ndarray) -> np.ndarray:
-    """Which clips to compare: of every scene one, then of every scene another, `MOST_CLIPS` at most."""
+def asked(scene_of: np.ndarray) -> np.ndarray:
+    """Return which clips to compare: of every scene one, then of every scene another, `MOST_CLIPS` at most."""
     shuffled = np.random.default_rng(len(scene_of)).permutation(len(scene_of))
     turn = np.zeros(len(scene_of), int)
     for scene in np.unique(scene_of):
@@ -90,7 +90,7 @@ def _asked(scene_of: np.ndarray) -> np.ndarray:
 
 def needed(mark: FolderMark, thresholds: FolderThresholds) -> float:
     """Return from which presence on, in sigma, a clip shows a mark: what most scenes show needs less."""
-    return thresholds.usual_sigma if mark.share > 0.5 else thresholds.sure_sigma
+    return min(thresholds.usual_sigma, thresholds.sure_sigma) if mark.share > 0.5 else thresholds.sure_sigma
 
 
 def sureness(mark: FolderMark, presence: float, thresholds: FolderThresholds) -> float:

@@ -15,8 +15,8 @@ import numpy as np
 
 TILE = 64  # pixels, overlapping by half
 ROUNDS = 4  # in which members are added or left out
-AROUND = 33  # pixels: gradients shorter than is usual there count less, longer ones alike
-FAINT = 8.0  # Sobel levels: so do, anywhere, gradients shorter than this
+AROUND = 33  # side of a window, pixels: a gradient shorter than the root mean square in it counts less
+FAINT = 8.0  # Sobel levels: so does any gradient shorter than this; longer ones count alike
 REACH = 4  # pixels by which a mark may lie elsewhere in another scene: sizes differ a little, and so do crops
 MOVED = 0.4  # what agreement after a move is worth: of so many moves one suits two door posts, too
 
@@ -216,8 +216,10 @@ def place(unit: np.ndarray, tile: Part, *, sigma: float) -> np.ndarray:
         if shows.sum() < 2:
             continue
         own = whitened(other.of(unit[shows]))
-        # One that shows the mark larger or smaller has its parts elsewhere.
-        links = agreement(own, own).sure[np.triu_indices(len(own), 1)]
+        pairs = np.triu_indices(len(own), 1)
+        # A clip that shows the mark larger or smaller has its parts a little apart: so may chance.
+        apart = np.roll(own, (own.shape[1] // 2, own.shape[2] // 2), (1, 2))
+        links = agreement(own, own).sure[pairs] - np.median(agreement(own, apart).sure[pairs])
         # The median of n numbers of chance has 1.25 / sqrt(n) sigma; two clips of one scene do not decide it.
         if np.median(links) * np.sqrt(len(links)) >= 1.25 * sigma:
             within[other.y0 : other.y1, other.x0 : other.x1] = 1

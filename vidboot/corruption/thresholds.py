@@ -92,7 +92,7 @@ class FolderThresholds(_Frozen):
     sure_sigma: float = 5.0
     """Scenes show one mark where every two of three, and each with the others, agree by so many sigma of chance."""
     usual_sigma: float = 4.0
-    """So does a clip, where most scenes show it: there a clip without it is the exception."""
+    """One more clip shows a mark from so many sigma on, if most scenes do."""
     strong_chance: float = 3e-4
     """A mark's edge begins where scenes agree as they do in this share of the pixels when moved against each other."""
     weak_chance: float = 1e-2
