@@ -165,7 +165,7 @@ class TextThresholds(_Frozen):
     slid_seconds: float = 1.0
     """A line that slides in or out and stands for so long over a picture that goes on is asked about."""
     moving_levels: float = 4.0
-    """The picture around a line moves if it changes by this much between two samples, levels."""
+    """The picture around a line moves if it changes by this much from one look at it to the next, levels."""
     abrupt_drop: float = 0.45
     """A line comes or goes at once if its correlation one frame outside is below this,"""
     abrupt_left: float = 0.5
