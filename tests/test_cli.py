@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 import torch
 from command import check_refused, train, vidboot
 
+from vidboot.data.encode import save_tiny
 from vidboot.generate import generate
 from vidboot.run import SCHEMA
+from vidboot.synthetic import FolderSizes, write_folder
 
 STAGES = {"low_res0", "low_res1", "gate1", "clip", "gate0", "residual", "direct"}
 
@@ -293,6 +296,40 @@ def test_no_verb_is_led_to_write_into_the_folder_of_videos(root: Path, run: Path
     restored = vidboot("restore", run, "--video", clip, "--out", videos / "new.mp4", "--work", root / "work")
     check_refused(restored, 2, "lies inside")
     assert sorted((root / "videos").iterdir()) == before
+
+
+def test_called_from_within_the_videos_a_verb_works_beside_them(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = Path(shutil.copytree(root / "videos", tmp_path / "films"))
+    monkeypatch.chdir(videos)
+    assert vidboot("scan", ".").exit_code == 0
+    assert (tmp_path / "films.vidboot" / "files.jsonl").is_file()
+    assert sorted(path.name for path in videos.iterdir()) == sorted(path.name for path in (root / "videos").iterdir())
+
+
+def test_a_folder_without_sharp_video_is_told_what_it_can_make(tmp_path: Path) -> None:
+    sizes = FolderSizes(0, 5, 0, 0, 0, 0, side=16, low_res_side=8, long_frames=40)
+    how = {"held_out_path": tmp_path / "held_out", "work": tmp_path / "work", "workers": 1}
+    write_folder(tmp_path / "videos", sizes, encode=save_tiny, **how)
+    trained = train(tmp_path)
+    assert trained.exit_code == 0, trained.output
+    assert "no shot is as large as 16x16: it can make low-res-only alone (generate --policy)" in trained.stdout
+    call = ("generate", tmp_path / "run", "--frames", 8, "--out", tmp_path / "a.mp4")
+    check_refused(vidboot(*call), 2, "holds no trained 'clip'", "as it is, it can make low-res-only (--policy)")
+    assert vidboot(*call, "--policy", "low-res-only").exit_code == 0
+
+
+def test_a_run_that_other_videos_came_to_says_how_many(run: Path, root: Path, tmp_path: Path) -> None:
+    Path(shutil.copytree(root / "videos", tmp_path / "videos"))
+    shutil.copytree(run, tmp_path / "run")
+    more, less = (sorted((tmp_path / "videos").glob(kind))[0] for kind in ("low*.mp4", "clip*.mp4"))
+    with av.open(str(more)) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    save_tiny(tmp_path / "videos" / "new.mp4", np.stack(frames)[::-1], 8.0)
+    less.unlink()
+    result = train(tmp_path, "--set", "precision=float32")
+    check_refused(result, 2, "was begun with other videos (1 of them are not used now, 1 were not used then)")
 
 
 def test_what_is_written_as_mp4_is_called_so_and_an_empty_list_of_kinds_is_no_list_of_all(

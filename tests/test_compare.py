@@ -17,10 +17,10 @@ from vidboot import arithmetic, scan
 from vidboot import compare as story
 from vidboot import config as configs
 from vidboot.__main__ import app
+from vidboot.curation import KEEP, RIVALS, filtered, split, upscaled
 from vidboot.data import cache
 from vidboot.data.encode import save_tiny
 from vidboot.data.progress import silent
-from vidboot.policies import KEEP, RIVALS, filtered, split, upscaled
 from vidboot.synthetic import FolderSizes, write_folder
 from vidboot.training_data import Folder, TrainingData
 

@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+import list_settings
 import pytest
 import torch
 from pydantic import BaseModel
@@ -131,3 +132,11 @@ def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("seed = ")
     with pytest.raises(ValueError, match="is not valid TOML"):
         read(path=tmp_path / "a.toml")
+
+
+def test_the_page_of_settings_is_that_of_the_code_and_explains_each() -> None:
+    page = Path(__file__).parent.parent / "docs" / "settings.md"
+    assert page.read_text() == list_settings.table()  # else: python tools/list_settings.py > docs/settings.md
+    meanings = dict(list_settings.settings(Config))
+    assert len(meanings) > 60
+    assert all(meanings.values())

@@ -55,8 +55,29 @@ def test_the_page_shows_every_policy_and_the_file_that_was_refused(made: tuple[P
     assert "truncated_00000.mp4" in page
 
 
+CLAIM = "A shape keeps its identity"
+
+
+def measured(full: float, clips: float, *, motion: float = 1.0) -> dict[str, Any]:
+    alike = {"real": 1.0, "full": 1.0, "clips-only": 1.0}
+    memory = {"real": 1.0, "full": full, "clips-only": clips}
+    return {"lag": 48, "lag_correlation": memory, "spread": alike, "high_band_energy": alike} | {
+        "motion_energy": alike | {"full": motion}
+    }
+
+
+def test_identity_is_claimed_only_of_videos_that_remember_what_clips_do_not_and_that_move() -> None:
+    assert story.verdict(measured(0.95, 0.2)).startswith(CLAIM)
+    for forgets in (measured(0.85, 0.2), measured(0.95, 0.6), measured(float("nan"), 0.2)):
+        assert "has not learnt" in story.verdict(forgets)
+    still = story.verdict(measured(0.98, 0.2, motion=0.01))
+    assert CLAIM not in still
+    assert "its motion energy 0.01 should lie between" in still
+    assert "keep an unknown share of" in story.verdict(measured(float("nan"), 0.2))
+
+
 def test_an_untrained_run_does_not_claim_to_keep_identity(made: tuple[Path, dict[str, Any]]) -> None:
-    assert "has not learnt" in Path(made[1]["report"]).read_text()
+    assert CLAIM not in Path(made[1]["report"]).read_text()
 
 
 def test_the_demo_run_again_trains_nothing_and_measures_the_same(made: tuple[Path, dict[str, Any]]) -> None:

@@ -90,7 +90,7 @@ def test_a_verdict_takes_back_what_noise_or_known_videos_make_look_well() -> Non
         **{"lag": 48, "lag_correlation": {"real": 0.9, "full": 0.95}, "real_videos": 4, "trained_on": 0},
         **dict.fromkeys(("motion_energy", "spread", "high_band_energy"), alike),
     }
-    assert pages._verdict(numbers) == "48 frames on, full keeps 0.95 of what a frame shows; real video keeps 0.90."
-    said = pages._verdict({**numbers, "trained_on": 3, "motion_energy": {"real": 1.0, "full": 9.0}})
+    assert pages.verdict(numbers) == "48 frames on, full keeps 0.95 of what a frame shows; real video keeps 0.90."
+    said = pages.verdict({**numbers, "trained_on": 3, "motion_energy": {"real": 1.0, "full": 9.0}})
     assert "its motion energy 9 should lie between 0.7 and 1.4" in said
     assert "3 of the 4 real videos were trained on" in said

@@ -24,7 +24,7 @@ LAYERS = (
     ("config",),
     ("device",),
     ("build", "training_data", "leak", "mask_merge", "mask_video", "twins"),
-    ("stages", "inpaint", "policies"),
+    ("stages", "inpaint", "curation"),
     ("train", "generate", "scan", "report"),
     ("evaluate", "restore", "mask", "review", "arithmetic"),
     ("pages", "comparison"),

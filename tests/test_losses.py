@@ -253,9 +253,14 @@ def test_held_out_losses_are_the_same_each_time_and_weigh_every_clip_alike() -> 
     losses = held_out_losses(denoiser, batches, (0.1, 1.0), seed=4)
     assert losses == held_out_losses(denoiser, batches, (0.1, 1.0), seed=4)
     assert losses != held_out_losses(denoiser, batches, (0.1, 1.0), seed=5)
-    alone = [held_out_losses(denoiser, batches[:1], (0.1, 1.0), seed=4)[level] for level in (0, 1)]
-    three = [4 / 3 * all_four - 1 / 3 * one for all_four, one in zip(losses, alone, strict=True)]
-    assert all(loss > 0 for loss in three)
+
+    def off(y: Tensor, sigma: Tensor, *, shown: Tensor | None = None, pts_seconds: Tensor) -> Tensor:
+        return torch.full_like(y, 0.5 if len(y) == 1 else 1.0)
+
+    black = [batch_of(torch.zeros(n, T, 3, H, W)) for n in (1, 3)]
+    mean = (0.25 + 3 * 1.0) / 4  # over clips, not over batches
+    expected = [mean * loss_weight(torch.tensor(level)).item() for level in (0.1, 1.0)]
+    assert held_out_losses(off, black, (0.1, 1.0), seed=4) == pytest.approx(expected)
 
 
 def test_moving_a_batch_keeps_what_it_lacks_lacking() -> None:

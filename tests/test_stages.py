@@ -1,23 +1,27 @@
-"""Gates on a run of seconds: measured between the two ends that they join; stopped, measured anew."""
+"""Gates and residual on a run of seconds: measured between two ends, on videos that were not seen; stopped, anew."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from vidboot import train as stages_of
 from vidboot.build import Model, gate_stage
 from vidboot.composition import Join, back_projection, whole
+from vidboot.data.clips import Pool
 from vidboot.data.progress import silent
 from vidboot.denoiser import Denoise
 from vidboot.fit import Stopped
-from vidboot.losses import without_holes
+from vidboot.losses import Batch, loss_weight, without_holes
 from vidboot.nets.gate import ViewGate, knots
+from vidboot.nets.residual import Residual
 from vidboot.run import Run
 from vidboot.scan import audit
-from vidboot.stages import Training
-from vidboot.training_data import Folder, TrainingData
+from vidboot.stages import Training, residual_loss
+from vidboot.training_data import Entries, Folder, TrainingData
 
 
 @pytest.fixture
@@ -84,3 +88,75 @@ def test_a_gate_that_was_stopped_leaves_nothing_and_comes_out_the_same(training:
     weights.unlink()
     measure_gate(training, 0)
     assert weights.read_bytes() == made
+
+
+def test_the_loss_of_a_residual_is_that_of_the_sum_and_a_penalty_on_what_it_adds() -> None:
+    video, sigma = torch.full((1, 2, 3, 4, 4), 0.5), torch.tensor([0.4])
+    batch = Batch(video, torch.zeros(1, 2))
+    adds = lambda y, D_views, sigma: torch.full_like(y, 0.2)  # noqa: E731
+    for penalty in (0.0, 1.0, 3.0):
+        loss = residual_loss(adds, lambda y, sigma: torch.full_like(y, 0.1), penalty=penalty)  # type: ignore[arg-type]
+        expected = loss_weight(sigma) * ((0.1 + 0.2 - 0.5) ** 2 + penalty * 0.2**2)
+        torch.testing.assert_close(loss(batch, sigma, torch.zeros_like(video))[None], expected)
+
+
+def trained_on(training: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, set[str]], list[set[str]]]:
+    """Train the residual in name: the files that each stage of it saw, and those that each fold was measured on."""
+    seen: dict[str, set[str]] = {}
+    measured: list[set[str]] = []
+
+    def fit_residual(training: Training, name: str, pool: Pool) -> Residual:
+        seen[name] = {entry.sha256 for entry in pool.entries}
+        model = Model(training.run)
+        return model.parts.residual(model.clip())
+
+    def cross_fit(training: Training, residual: Residual, unseen: Entries) -> Tensor:
+        measured.append({entry.sha256 for entry in unseen})
+        return torch.stack([torch.full_like(knots(), 1.0), torch.full_like(knots(), 4.0)])
+
+    monkeypatch.setattr(Training, "fit_residual", fit_residual)
+    monkeypatch.setattr(stages_of, "cross_fit", cross_fit)
+    stages_of.train_residual(training)
+    return seen, measured
+
+
+def test_a_residual_is_trusted_as_far_as_it_helped_with_videos_that_it_had_not_seen(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, measured = trained_on(training, monkeypatch)
+    files = {entry.sha256 for entry in training.data.full}
+    assert len(files) == 2
+    assert seen.pop("residual_ungated") == files
+    for saw, was_measured in zip(seen.values(), measured, strict=True):
+        assert saw | was_measured == files
+        assert not saw & was_measured
+    assert set.union(*measured) == files
+    torch.testing.assert_close(Model(training.run).residual().gate, torch.full_like(knots(), 0.25))
+
+
+def test_a_residual_of_one_full_video_is_not_trusted(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(training.data, full=[e for e in training.data.full if e.sha256 == training.data.full[0].sha256])
+    seen, measured = trained_on(replace(training, data=one), monkeypatch)
+    assert (list(seen), measured) == (["residual_ungated"], [])
+    assert not Model(training.run).residual().gate.any()
+
+
+def test_a_coarser_level_starts_from_the_weights_of_the_level_below(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins: list[dict[str, Tensor]] = []
+    ends: list[dict[str, Tensor]] = []
+
+    def fit_view(training: Training, name: str, config: object, model: nn.Module, *pools: Pool) -> nn.Module:
+        begins.append({key: value.clone() for key, value in model.state_dict().items()})
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight += 1.0
+        ends.append(model.state_dict())
+        return model
+
+    monkeypatch.setattr(Training, "fit_view", fit_view)
+    monkeypatch.setattr(Training, "measure_gate", lambda *_: None)
+    stages_of.train_low_res(training)
+    assert len(begins) == 2
+    assert all(torch.equal(begins[1][key], ends[0][key]) for key in begins[1])

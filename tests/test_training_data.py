@@ -1,5 +1,6 @@
 """What each shot of a folder teaches the net of sharp video."""
 
+import shutil
 from pathlib import Path
 
 from vidboot import scan
@@ -103,11 +104,33 @@ def test_few_full_videos_are_all_trained_on() -> None:
     assert spared([("short_clip", name) for name in "abcd"] + [("full", name) for name in "abcd"], 0.5) == frozenset()
 
 
+def test_of_every_view_a_file_is_left_to_train_on() -> None:
+    assert spared(of_views(low_res=1, short_clip=5), 0.95) == {f"short_clip{i:03}" for i in range(4)}
+    assert spared(of_views(low_res=1, full=2), 0.95) == frozenset()
+
+
+def data_of_folder(videos: Path, *, frames: int = 16) -> TrainingData:
+    files, shots = scan.usable(videos, videos.with_suffix(".work"))
+    config = Config.model_validate({"video": {"frames": frames, "height": 32, "width": 32, "fps": 8.0}})
+    return TrainingData.of(Folder(videos, videos.with_suffix(".work"), files, shots), config, silent)
+
+
+def test_the_same_files_are_the_same_data_whatever_they_are_called(tmp_path: Path) -> None:
+    sizes, videos = FolderSizes(0, 0, 4, 0, 0, 0, long_frames=16), tmp_path / "videos"
+    write_folder(videos, sizes, held_out_path=tmp_path / "none", work=tmp_path / "work", encode=save_tiny)
+    renamed = Path(shutil.copytree(videos, tmp_path / "renamed"))
+    first, *_ = sorted(renamed.iterdir())
+    last = first.rename(renamed / "zz.mp4")
+    before, after = data_of_folder(videos), data_of_folder(renamed)
+    assert [entry.sha256 for entry in after.sharp] == [entry.sha256 for entry in before.sharp]
+    assert after.digest == before.digest
+    last.unlink()
+    assert data_of_folder(renamed).digest != before.digest
+
+
 def test_what_is_measured_on_is_no_full_video_to_train_on(tmp_path: Path) -> None:
     sizes = FolderSizes(0, 0, 20, 0, 0, 0, long_frames=16)
     write_folder(tmp_path / "videos", sizes, held_out_path=tmp_path / "none", work=tmp_path / "work", encode=save_tiny)
-    files, shots = scan.usable(tmp_path / "videos", tmp_path / "work")
-    config = Config.model_validate({"video": {"frames": 16, "height": 32, "width": 32, "fps": 8.0}})
-    data = TrainingData.of(Folder(tmp_path / "videos", tmp_path / "work", files, shots), config, silent)
+    data = data_of_folder(tmp_path / "videos")
     assert len(data.held_out) == 1
     assert {entry.sha256 for entry in data.full} == {entry.sha256 for entry in data.sharp} - data.held_out

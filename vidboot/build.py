@@ -35,6 +35,9 @@ from vidboot.views import LowRes, TimeMean
 M = TypeVar("M", bound=nn.Module)
 
 Policy = Literal["full", "composition", "clips-only", "low-res-only", "direct"]
+"""Which of a run's nets make a video."""
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+"""All of them, the best first."""
 
 _drawing = threading.Lock()
 """torch draws the weights of all threads from one generator."""
@@ -163,6 +166,10 @@ class Model:
         stages = needs.get(policy, [low_res_stage(0), "clip"]) + (["residual"] if policy == "full" else [])
         return all(self.run.done(stage) for stage in stages)
 
+    def able(self) -> list[Policy]:
+        """Return the policies that the run has all nets of, the best first."""
+        return [policy for policy in POLICIES if self.can(policy)]
+
     def length(self, policy: Policy, frames: int) -> int:
         """Return how many frames must be sampled to get ``frames``: whole groups of the coarsest level in use."""
         if policy in ("direct", "clips-only"):
@@ -237,7 +244,11 @@ class Model:
         """Return a stage's module with its trained weights, loaded once."""
         if stage not in self._modules:
             if not self.run.done(stage):
-                raise ValueError(f"{self.run.path} holds no trained {stage!r}: vidboot train ends it, if data allows")
+                able = ", ".join(self.able())
+                so_far = f"; as it is, it can make {able} (--policy)" if able else ""
+                raise ValueError(
+                    f"{self.run.path} holds no trained {stage!r}: vidboot train ends it, if data allows{so_far}"
+                )
             module = make()
             module.load_state_dict(load_tensors(self.run.weights(stage))[0])
             self._modules[stage] = module.requires_grad_(False).eval()
@@ -250,7 +261,7 @@ def check_policy(name: str) -> Policy:
     Raises:
         ValueError: there is none.
     """
-    for policy in get_args(Policy):
+    for policy in POLICIES:
         if policy == name:
             return policy
-    raise ValueError(f"there is no policy {name!r}; the policies are {', '.join(get_args(Policy))}")
+    raise ValueError(f"there is no policy {name!r}; the policies are {', '.join(POLICIES)}")

@@ -18,7 +18,7 @@ def page(comparison: Comparison, table: Table) -> report.Report:
     """Return the page."""
     keep, config = comparison.keep, comparison.config
     seen = {"real": (keep.evaluation, "real", "videos set aside; no policy has seen them")} | {
-        one.policy.name: (one.trained.evaluation, one.trained.best, f"{one.policy.meaning}; {one.amount}")
+        one.curation.name: (one.trained.evaluation, one.trained.best, f"{one.curation.meaning}; {one.amount}")
         for one in comparison.contenders
         if one.trained
     }
@@ -52,7 +52,7 @@ def page(comparison: Comparison, table: Table) -> report.Report:
 
 def _headlines(comparison: Comparison, table: Table) -> Iterator[report.Headline]:
     for one in comparison.contenders:
-        name, ratios = one.policy.name, table["loss_over_keep"]
+        name, ratios = one.curation.name, table["loss_over_keep"]
         if one.trained is None:
             yield report.Headline("0 clips", f"{one.finds}: it has nothing to train on")
         elif name in ratios:

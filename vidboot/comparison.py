@@ -11,11 +11,11 @@ from torch import Tensor
 
 from vidboot import build, metrics
 from vidboot.config import Config
+from vidboot.curation import LEAST_TO_TELL, Curation
 from vidboot.data.records import Shot
 from vidboot.evaluate import INTERVAL, MISSED, Evaluation
 from vidboot.losses import BANDS
 from vidboot.meter import missed_nats
-from vidboot.policies import LEAST_TO_TELL, Policy
 from vidboot.report import Measured
 from vidboot.run import Run
 from vidboot.training_data import Folder
@@ -23,7 +23,7 @@ from vidboot.training_data import Folder
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a policy."""
+    """What came of a curation."""
 
     run: Run
     flops: int
@@ -53,9 +53,9 @@ class Trained:
 
 @dataclass(frozen=True)
 class Contender:
-    """A policy, what it finds in the folder, and what came of it; None where it finds nothing."""
+    """A curation, what it finds in the folder, and what came of it; None where it finds nothing."""
 
-    policy: Policy
+    curation: Curation
     folder: Folder
     trained: Trained | None = None
 
@@ -67,8 +67,8 @@ class Contender:
 
     @property
     def finds(self) -> str:
-        """What the policy leaves of the folder, as a clause."""
-        return f"{self.policy.doing} leaves {self.amount}"
+        """What the curation leaves of the folder, as a clause."""
+        return f"{self.curation.doing} leaves {self.amount}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Comparison:
 
     @property
     def trained(self) -> dict[str, Trained]:
-        return {one.policy.name: one.trained for one in self.contenders if one.trained}
+        return {one.curation.name: one.trained for one in self.contenders if one.trained}
 
     @property
     def keep(self) -> Trained:
@@ -95,11 +95,11 @@ class Comparison:
 
 
 Table = Mapping[str, Mapping[str, Measured]]
-"""Measure -> policy -> value; of "real" too where it has one."""
+"""Measure -> curation -> value; of "real" too where it has one."""
 
 
 def measure(comparison: Comparison) -> Table:
-    """Return every measure of every policy that could be trained, with 90 % intervals by bootstrap over videos."""
+    """Return every measure of every curation that could be trained, with 90 % intervals by bootstrap over videos."""
     trained, keep = comparison.trained, comparison.keep
     lag, factor = keep.evaluation.numbers["lag"], comparison.config.low_res.factor
     sampled = {name: dict(_sampled(one.videos, lag, factor)) for name, one in trained.items()}
@@ -169,7 +169,7 @@ def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
         }
         if one.trained is None:
             return found
-        name = one.policy.name
+        name = one.curation.name
         measured = {key: vars(values[name]) for key, values in table.items() if name in values}
         return {**found, "net": one.trained.best, "flops": one.trained.flops, **measured}
 
@@ -180,7 +180,7 @@ def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
         "held_out": [shot.path for shot in comparison.held_out],
         "other_versions_left_out": list(comparison.other_versions),
         "interval": INTERVAL,
-        "policies": {one.policy.name: of(one) for one in comparison.contenders},
+        "policies": {one.curation.name: of(one) for one in comparison.contenders},
         "real": {"lag": comparison.keep.evaluation.numbers["lag"], **vars(table["lag_correlation"]["real"])},
         "missed_nats_per_dimension": MISSED,
     }

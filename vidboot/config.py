@@ -21,7 +21,7 @@ PRESETS = _BESIDE if (_BESIDE / "tiny.toml").is_file() else Path(sys.prefix) / "
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class VideoConfig(_Part):
@@ -125,6 +125,7 @@ class Config(_Part):
     """One complete run."""
 
     seed: int = Field(default=0, ge=0)
+    """Of the weights, of what is drawn in training, and of the noise."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the nets' arithmetic; auto = the one whose matrix products are faster here, measured when a run begins."""
     device: str = "auto"

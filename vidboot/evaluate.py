@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vidboot import leak, metrics
-from vidboot.build import Model, Parts, Policy
+from vidboot.build import POLICIES, Model, Parts, Policy
 from vidboot.composition import whole
 from vidboot.config import Config
 from vidboot.data import cache
@@ -33,7 +33,6 @@ from vidboot.meter import LEAST_SIGMA, missed_nats
 from vidboot.run import Run
 from vidboot.training_data import Folder
 
-POLICIES: tuple[Policy, ...] = ("full", "composition", "clips-only", "low-res-only", "direct")
 LEAST_FRAMES, LEAST_SAMPLES = 8, 2
 LOSS_VIDEOS = 8
 """Held-out videos whose denoising loss is measured, and how many of them are denoised at a time."""
@@ -112,11 +111,11 @@ def evaluate(
     """
     model = Model(Run(run_path))
     video = model.config.video
-    frames = frames or video.frames
+    frames = video.frames if frames is None else frames
     check_sizes(model.config, frames, samples)
     real, trained_on = _real(model, videos, work, shots, frames, most=max(samples, REAL_VIDEOS))
     find_text = find_text or leak.text_finder()
-    chosen = policies or [policy for policy in POLICIES if model.can(policy)]
+    chosen = policies or model.able()
     sampled: dict[str, Tensor] = {}
     for done, policy in enumerate(chosen):
         progress(done, len(chosen), f"sampling {policy}")
@@ -127,7 +126,7 @@ def evaluate(
     colours = {name: metrics.colour_features(x) for name, x in shown.items()}
     numbers = {**_of_samples(model, shown, colours, find_text), "trained_on": trained_on}
     # A low-res view says nothing of the detail: its loss would be that of not looking.
-    telling: list[Policy] = [policy for policy in POLICIES if policy != "low-res-only" and model.can(policy)]
+    telling: list[Policy] = [policy for policy in model.able() if policy != "low-res-only"]
     errors = _errors(model, telling if loss_policies is None else loss_policies, real[:loss_videos], seed)
     numbers |= _losses(errors)
     lags = sorted({round(lag) for lag in np.linspace(1, 0.875 * frames, CURVE_POINTS)})
@@ -189,7 +188,10 @@ def _of_samples(
 def _real(
     model: Model, videos: Path, work: Path, shots: Sequence[Shot], frames: int, *, most: int
 ) -> tuple[Tensor, int]:
-    """Read held-out videos of at least ``frames`` frames, [B, T, 3, H, W], and count those that were trained on."""
+    """Read held-out videos of at least ``frames`` frames, [B, T, 3, H, W], and count those that were trained on.
+
+    A file is known by its content alone: another version of a film that was trained on passes for a new one.
+    """
     video = model.config.video
     built = cache.build(shots, videos, work, [cache.Spec(video.height, video.width, video.fps)])
     long_enough = [entry for entry in built.entries if entry.frames >= frames][:most]

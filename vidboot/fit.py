@@ -24,7 +24,7 @@ from vidboot.run import Run, load_tensors, save_tensors
 class StageConfig(BaseModel):
     """How one stage is trained."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     steps: int = Field(default=1000, ge=0)
     """Updates; 0 leaves the stage out."""

@@ -12,7 +12,7 @@ from torch import Tensor
 class SigmaDensity(BaseModel):
     """ln sigma is normal (Karras et al. 2022, Table 1); sigma is that of the view, not of the video."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     P_mean: float = -0.4
     """Mean of ln sigma."""
@@ -29,7 +29,7 @@ class SigmaDensity(BaseModel):
 class Schedule(BaseModel):
     """The levels a sampler visits, in equal ratios, and how much noise it draws anew at each."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     levels: int = Field(default=18, ge=2, lt=1009)
     """Noise levels above zero; each has noise of its own (``normal_like_frames``)."""

@@ -15,7 +15,7 @@ from vidboot.muon import Muon
 class OptimConfig(BaseModel):
     """Learning rates and their course."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     lr_muon: float = Field(default=4e-3, gt=0)
     """Peak rate of the matrices of the blocks, scaled to match AdamW's update size."""

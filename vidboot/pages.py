@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def write_page(path: Path, evaluation: Evaluation, run: Run) -> None:
         path,
         report.Report(
             title=f"Evaluation of {run.path.name}",
-            verdict=_verdict(evaluation.numbers),
+            verdict=verdict(evaluation.numbers),
             losses=run.metrics(),
             details={"frames": str(evaluation.frames), "samples": _counted(evaluation)},
             **page_sections(evaluation),
@@ -137,18 +138,28 @@ def write_page(path: Path, evaluation: Evaluation, run: Run) -> None:
     )
 
 
-def _verdict(numbers: Mapping[str, Any]) -> str:
+def verdict(numbers: Mapping[str, Any]) -> str:
     """Say how well a run remembers, and what takes that back."""
     memory = numbers["lag_correlation"]
     best = "full" if "full" in memory else next(name for name in memory if name != "real")
-    said = f"{numbers['lag']} frames on, {best} keeps {memory[best]:.2f} of what a frame shows; "
-    said += f"real video keeps {memory['real']:.2f}."
-    ratios = {MEANINGS[key][0]: metrics.over(numbers[key][best], numbers[key]["real"]) for key in HEALTH}
-    if wrong := [f"{name} {ratio:.3g}" for name, ratio in ratios.items() if ratio < RANGE[0] or ratio > RANGE[1]]:
-        said += f" But over those of real video its {', '.join(wrong)} should lie between {RANGE[0]} and {RANGE[1]}."
+    said = f"{numbers['lag']} frames on, {best} keeps {kept(memory[best])} of what a frame shows; "
+    said += f"real video keeps {kept(memory['real'])}.{doubts(numbers, best)}"
     if seen := numbers["trained_on"]:
         said += f" {seen} of the {numbers['real_videos']} real videos were trained on: of these it says nothing."
     return said
+
+
+def kept(correlation: float) -> str:
+    """Write how much of a frame is kept; of videos that are all alike that cannot be told."""
+    return "an unknown share" if math.isnan(correlation) else f"{correlation:.2f}"
+
+
+def doubts(numbers: Mapping[str, Any], policy: str) -> str:
+    """Return the sentence that takes back what a policy remembers, or nothing."""
+    ratios = {MEANINGS[key][0]: metrics.over(numbers[key][policy], numbers[key]["real"]) for key in HEALTH}
+    wrong = [f"{name} {ratio:.3g}" for name, ratio in ratios.items() if ratio < RANGE[0] or ratio > RANGE[1]]
+    told = f" But over those of real video its {', '.join(wrong)} should lie between {RANGE[0]} and {RANGE[1]}."
+    return told if wrong else ""
 
 
 def _counted(evaluation: Evaluation) -> str:

@@ -45,7 +45,7 @@ class _Hole:
     span: Span
     tile: Box
     frames: range
-    """Of the stretch, evenly spaced at the model's rate."""
+    """Of the stretch, evenly spaced: every so many that their rate is nearest to the model's, as which it passes."""
 
 
 def restore(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,18 @@ def check_out(out: Path) -> None:
         check_empty(out)
 
 
+def lacking(run: Run) -> str:
+    """Say why a run cannot make the video that is wanted, and what it can make; nothing if it can."""
+    model = Model(run)
+    if model.can("composition"):
+        return ""
+    video, able = model.config.video, " and ".join(model.able())
+    why = (
+        "its settings train no more" if run.record["sharp"] else f"no shot is as large as {video.width}x{video.height}"
+    )
+    return f"{why}: it can make {able or 'no video'}" + (" alone (generate --policy)" if able else "")
+
+
 def train_low_res(training: Training) -> None:
     """Train the low-res net, and for videos beyond its window a coarser one for each level the folder is long enough
     for: each starts from the weights below it, and a gate joins the two."""
@@ -200,7 +212,7 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
         if changed:
             raise ValueError(f"{out} was begun with other settings ({changed}): use them, or another --out")
         if run.record["data"] != data.digest:
-            raise ValueError(f"{out} was begun with other videos: put them back, or use another --out")
+            raise ValueError(f"{out} was begun with {_other(run.record, data)}: put them back, or use another --out")
         run.record["config"]["device"] = settings["device"]
         return run
     pools = [
@@ -211,6 +223,7 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
     record = {
         "config": settings,
         "data": data.digest,
+        "videos": _videos(data),
         "precision": config.precision if config.precision != "auto" else faster_precision(device_of(config)),
         "mean": mean.tolist(),
         "spread": spread,
@@ -220,6 +233,18 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
         "sharp": [Path(entry.path).name for entry in pools[1].entries],
     }
     return Run.create(out, record)
+
+
+def _videos(data: TrainingData) -> list[str]:
+    return sorted({entry.sha256 for entry in (*data.low, *data.sharp)})
+
+
+def _other(record: Mapping[str, Any], data: TrainingData) -> str:
+    """Say how the videos that a run was begun with differ from those that are there now."""
+    then, now = set(record.get("videos", ())), set(_videos(data))
+    if then == now:
+        return "other cuts or masks of the same videos"
+    return f"other videos ({len(then - now)} of them are not used now, {len(now - then)} were not used then)"
 
 
 def _differences(a: Any, b: Any, name: str = "") -> Iterator[str]:

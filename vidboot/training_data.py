@@ -129,10 +129,11 @@ class TrainingData:
         built = cache.build([s for _, s in usable], folder.videos, folder.work, [sharp, low], progress=progress)
         held_out = spared([(view, shot.sha256) for view, shot in usable], config.data.held_out)
         full = {(shot.sha256, shot.shot) for view, shot in usable if view == "full" and shot.sha256 not in held_out}
-        of_sharp = [entry for entry in built.entries if entry.height == sharp.height]
+        entries = sorted(built.entries, key=lambda entry: (entry.sha256, entry.shot))  # whatever the files are called
+        of_sharp = [entry for entry in entries if entry.height == sharp.height]
         return cls(
             config=config,
-            low=[entry for entry in built.entries if entry.height == low.height],
+            low=[entry for entry in entries if entry.height == low.height],
             sharp=of_sharp,
             full=[entry for entry in of_sharp if (entry.sha256, entry.shot) in full],
             held_out=held_out,
@@ -200,7 +201,7 @@ class TrainingData:
 
     @property
     def digest(self) -> str:
-        """Names the data: the same shots, sizes, split and masks give the same digest."""
+        """Names the data: the same shots, sizes, split and masks give the same digest, whatever files are called."""
         parts = (self.low, self.sharp, self.full)
         names = [[(Path(e.path).name, e.sha256 in self.held_out) for e in part] for part in parts]
         masks = list(mask_texts(self.masks, {entry.sha256 for entry in self.low}).values()) if self.masks else []
@@ -220,8 +221,8 @@ def _as_large_as(target: Target, shot: Shot) -> Shot:
 
 
 def spared(usable: Sequence[tuple[str, str]], share: float) -> frozenset[str]:
-    """Choose files to measure on, by hash: partial ones, else marked ones; full ones only where there are many and too
-    few others.
+    """Choose files to measure on, by hash, never all of a view: partial ones, else marked ones; full ones only where
+    there are many and too few others.
 
     Args:
         usable: view and SHA-256 of the file of each shot.
@@ -232,7 +233,8 @@ def spared(usable: Sequence[tuple[str, str]], share: float) -> frozenset[str]:
         files[view].add(sha256)
 
     def some(of: set[str], enough: int) -> list[str]:
-        return sorted(of)[: round(share * len(of)) or int(share > 0 and len(of) >= enough)]
+        count = round(share * len(of)) or int(share > 0 and len(of) >= enough)
+        return sorted(of)[: min(count, max(0, len(of) - 1))]
 
     low_res, clips, masked = (
         some(files[view] - files["full"], LEAST_PARTIAL) for view in ("low_res", "short_clip", "masked")

@@ -87,6 +87,25 @@ def test_no_shot_is_drawn_much_more_than_others_of_about_its_length(
     assert replace(pool, any_length=False).longest * group <= sorted(frames)[-8]
 
 
+def test_a_shot_is_drawn_by_the_square_root_of_the_places_where_a_clip_can_start_in_it(
+    entries: dict[str, Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shots = [replace(entries["c.mp4"], frames=n, source=str(n)) for n in (16, 24, 40)]
+    cut: list[tuple[str, int]] = []
+
+    def open_clip(entry: Entry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        cut.append((entry.source, first))
+        return np.zeros((last - first, 2, 2, 3), np.uint8), np.arange(last - first) / FPS, np.ones(last - first, bool)
+
+    monkeypatch.setattr("vidboot.data.clips.open_clip", open_clip)
+    pool = Pool(shots, None, window=16, any_length=False)
+    for step in range(300):
+        pool.batch(8, seed=0, stage="clip", step=step)
+    share = {n: sum(source == str(n) for source, _ in cut) / len(cut) for n in (16, 24, 40)}
+    assert share == pytest.approx({16: 1 / 9, 24: 3 / 9, 40: 5 / 9}, abs=0.03)
+    assert {first for source, first in cut if source == "40"} == set(range(25))
+
+
 def test_only_shots_that_are_long_enough_are_cut(pool: Pool, entries: dict[str, Entry]) -> None:
     whole = replace(pool, any_length=False)
     sources = {source for step in range(10) for source in whole.batch(4, seed=0, stage="clip", step=step).sources}

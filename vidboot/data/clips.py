@@ -90,8 +90,8 @@ class Pool:
     def batch(self, size: int, *, seed: int, stage: str, step: int, rank: int = 0) -> Batch:
         """Draw a batch of clips of one length.
 
-        A shot is drawn with a chance that grows as the square root of its length: more film says more, but not in
-        proportion.
+        A shot is drawn with a chance that grows as the square root of the places where such a clip can start in it:
+        more film says more, but not in proportion, and a shot as long as the clip has one thing to say.
         """
         rng = _rng_of_batch(seed, stage, step, rank)
         length = self._length(rng)

@@ -8,8 +8,14 @@ OWNER = ".owner"
 
 
 def work_folder(videos: Path, work: Path | None) -> Path:
-    """Return the working folder of a folder of videos."""
-    return work or Path.cwd() / f"{videos.resolve().name}.vidboot"
+    """Return the working folder of a folder of videos, or of one file."""
+    return work or place_of(videos) / f"{videos.resolve().name}.vidboot"
+
+
+def place_of(videos: Path) -> Path:
+    """Return where things go unless told otherwise: here, or beside the videos where here is among them."""
+    folder, here = videos.resolve(), Path.cwd()
+    return folder.parent if videos.is_dir() and here.is_relative_to(folder) else here
 
 
 def work_folder_of_file(video: Path, work: Path | None) -> Path:
@@ -42,7 +48,7 @@ def claim(work: Path, videos: Path) -> None:
 def check_apart(videos: Path, written: Path | None) -> None:
     """Raise ValueError where what is written would lie in the folder of videos."""
     if written and videos.is_dir() and written.resolve().is_relative_to(videos.resolve()):
-        raise ValueError(f"{written} lies inside {videos}, where nothing may be written")
+        raise ValueError(f"{written} lies inside {videos}, where nothing may be written: choose another place")
 
 
 def check_not_a_video_of(work: Path, out: Path) -> None:

@@ -24,7 +24,7 @@ SEEN_SIGMA = 0.3
 class NetConfig(BaseModel):
     """Size and shape of one score net."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     blocks: tuple[Literal["space", "time", "joint"], ...] = ("space", "time") * 3
     """Where each block attends, first to last."""

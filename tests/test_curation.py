@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from vidboot import config as configs
+from vidboot.curation import direct_only, filtered, split, upscaled, usable, views_only
 from vidboot.data.ledger import kept_by_filtering
 from vidboot.data.records import FileRecord, Shot
 from vidboot.errors import WorkFailed
-from vidboot.policies import direct_only, filtered, split, upscaled, usable, views_only
 from vidboot.training_data import Folder
 
 CONFIG = configs.read(preset="smoke")  # 16 frames of 16 x 16 at 8 fps

@@ -16,7 +16,7 @@ from vidboot.training_data import Folder
 LEAST_HELD_OUT = 2
 """No interval can be given for fewer videos."""
 LEAST_TO_TELL = 5
-"""All of fewer videos favour one of two equal policies more often than one time in twenty."""
+"""All of fewer videos favour one of two equal curations more often than one time in twenty."""
 MOST_HELD_OUT = 32
 
 
@@ -97,7 +97,7 @@ def _only(folder: Folder, lines: Sequence[ledger.Line]) -> Folder:
 
 
 @dataclass(frozen=True)
-class Policy:
+class Curation:
     """A way of using a folder."""
 
     name: str
@@ -107,15 +107,15 @@ class Policy:
     """What of a folder is trained on, and how it is read."""
 
 
-KEEP = Policy("keep", "keeping", "every file trains the view it can", usable)
+KEEP = Curation("keep", "keeping", "every file trains the view it can", usable)
 RIVALS = (
-    Policy(
+    Curation(
         "filter",
         "filtering",
         "one net, trained on the long, sharp, clean videos alone, to the end of the budget",
         filtered,
     ),
-    Policy(
+    Curation(
         "upscale",
         "upscaling",
         "one net; small videos enlarged, marks ignored, short and damaged ones left out; likewise",
