@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from overlay_drawn import VISIBLE, Burnt, BurntEvent, Draw, Drawn, apply
 from overlay_fonts import Fonts, load
+from overlay_people import PEOPLE
 from PIL import Image, ImageDraw
 
-VISIBLE = 0.1  # a pixel is burnt in if the overlay's opacity there is more
-
 KINDS = (
-    "outline", "box", "shadow", "plain", "yellow", "karaoke", "moving", "fading",
+    "outline", "box", "shadow", "plain", "yellow", "karaoke", "moving", "fading", *PEOPLE,
     "watermark", "tiled", "logo", "timecode", "bars", "captioned", "coloured", "dusk", "single", "dark",
 )  # fmt: skip
 MARKS = ("watermark", "tiled", "logo")
 BARS = ("bars", "captioned", "coloured", "dusk", "single", "dark")
 """Bars: a black pair, one with captions in it, of any colour, around a dark picture, on one side; none in the dark."""
-
-
-@dataclass
-class Drawn:
-    """One overlay as float RGBA [H, W, 4] in [0, 1], and where its letters are, bool [H, W]."""
-
-    rgba: np.ndarray
-    glyph: np.ndarray
-
-
-@dataclass
-class BurntEvent:
-    """The truth of one overlay, frames ``first`` to ``last``, both included."""
-
-    what: str
-    first: int
-    last: int
-    glyph: np.ndarray
-    """bool [1 or last - first + 1, H, W]: letters, lines, their outline."""
-    overlay: np.ndarray
-    """Everything burnt in: also plates and shadows."""
-    text: str = ""
-    note: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Burnt:
-    """Frames with overlays, and what they are."""
-
-    frames: np.ndarray
-    events: list[BurntEvent]
-
-
-Draw = Callable[[int], Drawn | None]  # frame number within the event
 
 
 def burn(
@@ -68,35 +32,20 @@ def burn(
     if kind in MARKS or kind == "timecode":
         draw = _mark(kind, W, H, fps, fonts, rng, alpha)
         if draw is not None:
-            _apply(burnt, kind, 0, T - 1, draw, moving=kind == "timecode")
+            apply(burnt, kind, 0, T - 1, draw, moving=kind == "timecode")
         return burnt if burnt.events else None
     first = int(rng.integers(0, max(1, round(0.7 * fps))))
+    (shortest, longest), most_gap = PEOPLE[kind].timing if kind in PEOPLE else ((1.2, 3.2), 0.9)
     while first < T - round(0.6 * fps):
-        last = min(T - 1, first + round(float(rng.uniform(1.2, 3.2)) * fps))
-        drawn = _text(kind, W, H, last - first + 1, fps, fonts, rng)
+        last = min(T - 1, first + round(float(rng.uniform(shortest, longest)) * fps))
+        how = W, H, last - first + 1, fps, fonts, rng
+        drawn = PEOPLE[kind].draw(*how) if kind in PEOPLE else _text(kind, *how)
         if drawn is None:
             return None
-        _apply(burnt, kind, first, last, drawn[0], moving=kind in ("moving", "fading"), text=drawn[1], note=drawn[2])
-        first = last + 1 + round(float(rng.uniform(0.0, 0.9)) * fps)
+        moving = kind in ("moving", "fading") or kind in PEOPLE
+        apply(burnt, kind, first, last, drawn[0], moving=moving, text=drawn[1], note=drawn[2])
+        first = last + 1 + round(float(rng.uniform(0.0, most_gap)) * fps)
     return burnt if burnt.events else None
-
-
-def _apply(
-    burnt: Burnt, kind: str, first: int, last: int, draw: Draw, *, moving: bool, text: str = "", note: Any = None
-) -> None:
-    glyphs, overlays = [], []
-    for k in range(last - first + 1):
-        drawn = draw(k)
-        frame = burnt.frames[first + k]
-        if drawn is None:
-            drawn = Drawn(np.zeros((*frame.shape[:2], 4), np.float32), np.zeros(frame.shape[:2], bool))
-        opacity = drawn.rgba[..., 3:]
-        frame[:] = np.round(frame * (1 - opacity) + drawn.rgba[..., :3] * 255 * opacity).astype(np.uint8)
-        if moving or k == 0:
-            shown = opacity[..., 0] > VISIBLE
-            glyphs.append(drawn.glyph & shown)
-            overlays.append(shown)
-    burnt.events.append(BurntEvent(kind, first, last, np.stack(glyphs), np.stack(overlays), text, note or {}))
 
 
 def _text(
@@ -276,7 +225,5 @@ def _bars(burnt: Burnt, kind: str, fps: float, fonts: Fonts, rng: np.random.Gene
         for first in range(round(0.3 * fps), T - round(fps), round(1.5 * fps)):
             line = _line(text, load(path, size), 0.2 * W, H - width + 0.1 * width, W, H, "plain", size)
             last = min(T - 1, first + round(fps))
-            _apply(
-                burnt, kind, first, last, lambda k, line=line: line, moving=False, text=text, note={"script": script}
-            )
+            apply(burnt, kind, first, last, lambda k, line=line: line, moving=False, text=text, note={"script": script})
     return burnt

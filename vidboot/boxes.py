@@ -32,6 +32,13 @@ def grow(box: Box, by: float, width: int, height: int) -> Box:
     return max(0.0, x0 - by), max(0.0, y0 - by), min(float(width), x1 + by), min(float(height), y1 + by)
 
 
+def whole(box: Box, width: int, height: int) -> IntBox:
+    """Return the whole pixels that a box touches, at least two each way, within the frame but for those."""
+    x0, y0 = (max(0, int(np.floor(v))) for v in box[:2])
+    x1, y1 = (int(np.ceil(v)) for v in box[2:])
+    return x0, y0, min(width, max(x1, x0 + 2)), min(height, max(y1, y0 + 2))
+
+
 def around(pixels: np.ndarray) -> Box:
     """Return the box around the True of ``pixels``, [H, W]; an empty one where nothing is."""
     rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))

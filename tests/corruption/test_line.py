@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scenes import FPS, burn, covers, letters, panning, shown, texture
 
-from vidboot.corruption.line import Template
 from vidboot.corruption.row import Row
+from vidboot.corruption.template import Template
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextBoxes

@@ -256,19 +256,6 @@ def test_posters_that_a_tilting_camera_passes_are_no_credits() -> None:
     assert [one for one in find_text(shown(film), sees_them, thresholds=TextThresholds()) if one.score >= SURE] == []
 
 
-@pytest.mark.parametrize("plate", [False, True])
-def test_a_caption_that_slides_in_and_out_is_asked_about(plate: bool) -> None:
-    film = panning(60, H, W)
-    eased = [24, 14, 8, 4, 2, 1]
-    for t, aside in enumerate([*eased, *[0] * 28, *eased[::-1]], start=10):
-        if plate:
-            film[t, 104:130, 60 - aside : 180 - aside] = 60
-        burn(film, INK, 70 - aside, 110, t, t)
-    (one,) = [one for one in found(film) if one.last_seconds - one.first_seconds > 1]
-    assert one.score == 0.4
-    assert covers(one, (70, 110, 170, 124))
-
-
 def test_stripes_that_are_alike_a_row_off_are_no_caption_that_slides() -> None:
     rows = np.arange(H) - (np.arange(40)[:, None] + 2) // 5
     stripes = np.round(80 + 60 * np.sin(2 * np.pi * rows / 7)).astype(np.uint8)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from vidboot.corruption.line import Line
 from vidboot.corruption.thresholds import TextThresholds
+from vidboot.trust import SURE
 
-SLIDES = 0.4  # score of a line that slides in or out: a caption, or a thing of the scene that was at rest
+SLID = 0.6  # score of a line that slides straight and fast to its place or out of it: things of the scene seldom do
+SLIDES = 0.4  # of one that moves a little before or after: a caption, or a thing of the scene that was at rest
 
 
 def score(line: Line, thresholds: TextThresholds) -> float | None:
     """How surely the line lies over the picture; None for text of the scene."""
     if line.cuts_before + line.cuts_survived:
         return 0.95
-    if line.seconds < thresholds.shortest_seconds or any(way.most for way in line.ways):
+    if line.seconds < thresholds.shortest_seconds or any(slide.with_the_picture(line.outline) for slide in line.slides):
         return None
     standing = _score_of_standing(line)
-    if not line.ways:
+    if not line.slides:
         return standing
-    return SLIDES if standing >= 0.85 and line.seconds >= thresholds.slid_seconds else None
+    if standing < SURE or line.seconds < thresholds.slid_seconds:
+        return None
+    if line.slid:
+        return SLID
+    return SLIDES if standing >= 0.85 else None
 
 
 def _score_of_standing(line: Line) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from vidboot.boxes import Box, grow
 from vidboot.corruption.background import background_moves
 from vidboot.corruption.found import Found
-from vidboot.corruption.line import Template
+from vidboot.corruption.template import Template
 from vidboot.corruption.thresholds import MovingThresholds
 from vidboot.corruption.ticker import Travelled
 

@@ -15,18 +15,19 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, IntBox, grow, intersection, iou
+from vidboot.boxes import Box, grow, intersection, iou, whole
 from vidboot.boxes import area as area_of
 from vidboot.corruption import evidence
-from vidboot.corruption.background import Moves, background_moves
 from vidboot.corruption.fade import Strength, fade_in
 from vidboot.corruption.found import Found, Frames, Picture, in_another
-from vidboot.corruption.line import Line, Template
+from vidboot.corruption.line import Line
 from vidboot.corruption.looks import Looks
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.plate import Plate
 from vidboot.corruption.row import Row
+from vidboot.corruption.slide import Slide, slide_of
 from vidboot.corruption.sudden import Sudden, Switched
+from vidboot.corruption.template import Template
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticker import Travelled, with_tickers
 from vidboot.corruption.tophat import TextDetector
@@ -34,8 +35,6 @@ from vidboot.trust import SURE
 
 MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
-SLIDE = 8  # pixels that a line may move from frame to frame as it comes or goes
-LIKE, SURELY_LIKE = 0.7, 0.75  # correlation with a line, of what may be it beside its place
 LEAST_STROKES = 8  # pixels of a line's template
 AROUND = 0.4  # heights of a line that was switched on: its letters' thin ends change by less
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame
@@ -73,9 +72,11 @@ class _Tracker:
         self._looks = Looks(detector, thresholds)
         self.past: deque[tuple[float, np.ndarray, bool]] = deque(maxlen=MOST_BUFFERED)  # seconds, grey, begins a shot
         self.live: list[Line] = []
+        self.leaving: list[Line] = []
         self.ended: list[_Ended] = []
         self.moving: list[MovingLine] = []
         self.arrived: list[Travelled] = []
+        self.slid: list[Found] = []
         self.next_look = self.next_sample = self.next_tick = -np.inf
         self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
         self.size = (0, 0)
@@ -89,6 +90,11 @@ class _Tracker:
         self.past.append((seconds, grey, cut))
         while len(self.past) > 2 and self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
             self.past.popleft()
+        for line in list(self.leaving):
+            assert line.went is not None
+            if not line.went.follow(seconds, grey):
+                self.leaving.remove(line)
+                self._end(line)
         for line in list(self.live):
             self._follow(line, seconds, grey, self.past[-2][1], cut)
         for one in self._sudden.see(seconds, grey, cut=cut):
@@ -128,13 +134,21 @@ class _Tracker:
             line.gone = None if cut else grey
             if not cut:
                 line.vanished = line.template.at_once(before, grey, self.thresholds, quiet=line.quiet_after)
-                line.ways += _ways(line, grey, before)
+                line.went = slide_of(line.template, (line.last, before), (seconds, grey))
+                line.slides += [line.went] if line.went else []
+        elif line.went:
+            line.went.follow(seconds, grey)
         line.missed += 1
         if line.missed > MISSES:
             self.live.remove(line)
             if line.gone is not None:
                 line.without(line.gone)
-            if self._end(line) and line.seconds >= self.thresholds.shortest_seconds:
+            if line.went and line.went.under_way:
+                self.leaving.append(line)
+                counts = evidence.score(line, self.thresholds) is not None
+            else:
+                counts = self._end(line)
+            if counts and line.seconds >= self.thresholds.shortest_seconds:
                 self.next_look = seconds  # the next line of a dialogue comes as this one goes
 
     def _sample(self, grey: np.ndarray) -> None:
@@ -164,7 +178,7 @@ class _Tracker:
                     line.boxes.append(box)
 
     def _begin(self, seconds: float, grey: np.ndarray, box: Box) -> None:
-        template = Template(grey, _whole(box, *self.size))
+        template = Template(grey, whole(box, *self.size))
         if template.strokes.sum() < LEAST_STROKES:
             return
         way = begin_moving(template, seconds, self.past, self.thresholds.moving)
@@ -181,7 +195,7 @@ class _Tracker:
         if known >= 0.6 * area_of(one.box) or not self._looks.may_be_line(one.box, *self.size):
             return
         wide = grow(one.box, AROUND * (one.box[3] - one.box[1]), *self.size)
-        template = Template(grey, _whole(wide, *self.size), one.ink)
+        template = Template(grey, whole(wide, *self.size), one.ink)
         if template.strokes.sum() < LEAST_STROKES:
             return
         line = self._begin_standing(seconds, grey, one.box, template)
@@ -203,27 +217,27 @@ class _Tracker:
     def _look_back(self, line: Line) -> None:
         """Find the line's first frame, as far back from where it was seen first as frames show it."""
         first, appeared, cuts, missed = line.begun, None, 0, 0
-        ways: list[Moves] = []
+        came: Slide | None = None
         before: list[Strength] = []
         began_with_cut = False
-        gone, earliest, later = None, None, self.past[-1][1]
+        gone, earliest, later = None, None, self.past[-1][:2]
         for seconds, grey, cut in reversed(self.past):
             if seconds >= line.begun:
-                began_with_cut, later = cut, grey
+                began_with_cut, later = cut, (seconds, grey)
                 continue
             match, strength = line.template.look(grey)
             if match >= self.thresholds.match:
                 cuts += began_with_cut and missed == 0
                 first, earliest, began_with_cut, missed = seconds, grey, cut, 0
-                gone, later = None, grey
+                gone, later = None, (seconds, grey)
                 before.append((seconds, strength))
                 continue
             if missed == 0:
                 appeared = None
                 if not began_with_cut:
                     gone, quiet = grey, self._quiet(line, grey)
-                    appeared = line.template.at_once(later, grey, self.thresholds, quiet=quiet)
-                    ways += _ways(line, grey, later)
+                    appeared = line.template.at_once(later[1], grey, self.thresholds, quiet=quiet)
+                    came = slide_of(line.template, later, (seconds, grey))
             missed += 1
             if missed > MISSES:
                 break
@@ -232,7 +246,10 @@ class _Tracker:
         if first > line.first and fade_in(before[::-1] + line.after) is None:
             return  # what was seen of it before its template was learned holds, unless that was too faint to be it
         line.first, line.appeared, line.before, line.cuts_before = first, appeared, before, cuts
-        line.ways += ways
+        if came:
+            came.trace(reversed(self.past))
+            line.slides.append(came)
+            line.came = max((slide for slide in (line.came, came) if slide), key=lambda slide: len(slide.places))
         if gone is not None:
             line.without(gone)
         line.quiet_before = earliest is not None and self._quiet(line, earliest)
@@ -258,6 +275,8 @@ class _Tracker:
             score=score,
         )
         self.ended.append(_Ended(event, line.outline, line.tight))
+        if score >= SURE:
+            self.slid += [slide.event(event, self.size) for slide in line.slid]
         return True
 
     def _arrive(self, way: MovingLine) -> None:
@@ -267,31 +286,15 @@ class _Tracker:
     def finish(self) -> list[Found]:
         if self.unseen is not None:
             self._look(*self.unseen)
-        for line in self.live:
+        for line in (*self.live, *self.leaving):
             self._end(line)
         for way in self.moving:
             self._arrive(way)
         lines = sorted(self.ended, key=lambda line: (line.event.first_seconds, line.outline))
         sure = [line.tight for line in lines if line.event.score >= SURE]
-        events = [replace(line.event, score=_among(line, sure)) for line in lines]
+        events = [replace(line.event, score=_among(line, sure)) for line in lines] + self.slid
         arrived = with_tickers(self.arrived, self.size[0], self.past[-1][0] if self.past else 0.0)
         return [event for k, event in enumerate(events) if not in_another(k, events)] + arrived
-
-
-def _ways(line: Line, grey: np.ndarray, shown: np.ndarray) -> list[Moves]:
-    """What moved like a line, if it lies beside its place in a frame next to one that shows it there.
-
-    Where the likeness is poor it must be more than the line, in its place, has to itself: stripes are alike a row off.
-    """
-    match, x, y = line.template.shifted(grey, SLIDE)
-    alike = match > SURELY_LIKE or match > max(LIKE, line.template.match(shown, x, y))
-    return [background_moves(line.outline, shown, grey, x, y)] if alike and (x, y) != (0, 0) else []
-
-
-def _whole(box: Box, width: int, height: int) -> IntBox:
-    x0, y0 = (max(0, int(np.floor(v))) for v in box[:2])
-    x1, y1 = (int(np.ceil(v)) for v in box[2:])
-    return x0, y0, min(width, max(x1, x0 + 2)), min(height, max(y1, y0 + 2))
 
 
 def _among(line: _Ended, sure: Sequence[Box]) -> float:
