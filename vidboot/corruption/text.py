@@ -131,7 +131,7 @@ class _Tracker:
             return
         if line.missed == 0:
             line.vanished, line.quiet_after = None, not cut and self._quiet(line, grey)
-            line.gone = None if cut else grey
+            line.gone, line.went = None if cut else grey, None
             if not cut:
                 line.vanished = line.template.at_once(before, grey, self.thresholds, quiet=line.quiet_after)
                 line.went = slide_of(line.template, (line.last, before), (seconds, grey))
