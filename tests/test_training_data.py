@@ -109,9 +109,9 @@ def test_of_every_view_a_file_is_left_to_train_on() -> None:
     assert spared(of_views(low_res=1, full=2), 0.95) == frozenset()
 
 
-def data_of_folder(videos: Path, *, frames: int = 16) -> TrainingData:
+def data_of_folder(videos: Path) -> TrainingData:
     files, shots = scan.usable(videos, videos.with_suffix(".work"))
-    config = Config.model_validate({"video": {"frames": frames, "height": 32, "width": 32, "fps": 8.0}})
+    config = Config.model_validate({"video": {"frames": 16, "height": 32, "width": 32, "fps": 8.0}})
     return TrainingData.of(Folder(videos, videos.with_suffix(".work"), files, shots), config, silent)
 
 
