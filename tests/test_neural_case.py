@@ -129,3 +129,7 @@ def test_the_table_says_what_its_cells_say(tmp_path: Path) -> None:
     assert rows[table.BLEND, 32]["c"]["value"] == pytest.approx(2)
     assert rows[table.BLEND, 32]["factor"]["value"] == pytest.approx(3)
     assert rows[table.BLEND, 128]["over_tuned"]["value"] == pytest.approx(288 / 64)
+    kept = [way for way in table.WAYS if way in {table.POOLED, *table.YARDSTICKS}]
+    of_few = table.table(tmp_path, [0, 1], kept)
+    assert of_few["rows"] == [row for row in result["rows"] if row["way"] in kept]
+    assert of_few["between"] == [row for row in result["between"] if row["way"] == table.POOLED]

@@ -32,7 +32,7 @@ from gaussian_case import (
 )
 from gaussian_learners import Learners
 from neural_case import Case as NeuralCase
-from neural_table import measure, table
+from neural_table import WAYS, YARDSTICKS, measure, table
 from neural_table import show as show_table
 from torch import Tensor
 
@@ -281,12 +281,16 @@ def main() -> int:
     other = cases.add_parser("neural", help="procedural videos: nets are trained; run it again to go on")
     other.add_argument("--out", type=Path, required=True, help="folder for nets and cells")
     other.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    other.add_argument(
+        "--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="these alone, beside those they are told by"
+    )
     other.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     began = time.perf_counter()
     if args.case == "neural":
-        measure(NeuralCase(), args.out, args.seeds, lambda line: print(line, file=sys.stderr, flush=True))
-        result = table(args.out, args.seeds)
+        ways = [way for way in WAYS if way in {*YARDSTICKS, *args.ways}]
+        measure(NeuralCase(), args.out, args.seeds, lambda line: print(line, file=sys.stderr, flush=True), ways)
+        result = table(args.out, args.seeds, ways)
         print(json.dumps(result)) if args.json else show_table(result)
         return 0
     result = exact()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,22 +51,26 @@ ONLY = {
     IN_CLIPS: (512,),
 }
 """Not at all n: with many, each step of the residual needs the composition too, and nothing is left out to gate by."""
+YARDSTICKS = (DIRECT, TUNED, COMPOSITION)
+"""Ways that the worth of any other is told by."""
 RESAMPLES = 2000
 MEMORY_LEVELS = 70
 """Noise levels that samples of the memory's measure pass."""
 
 
-def cells() -> list[tuple[str, int]]:
+def cells(ways: Collection[str] = WAYS) -> list[tuple[str, int]]:
     """Each way and n, cheapest first."""
-    return [(way, n) for n in (0, *DIRECT_VIDEOS) for way in WAYS if n in ONLY.get(way, VIDEOS)]
+    return [(way, n) for n in (0, *DIRECT_VIDEOS) for way in ways if n in ONLY.get(way, VIDEOS)]
 
 
-def measure(case: Case, out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> None:
+def measure(
+    case: Case, out: Path, seeds: Sequence[int], say: Callable[[str], None], ways: Collection[str] = WAYS
+) -> None:
     """Fill the table; what is there already is kept."""
     test = as_float(videos(TEST_WORLD, 0, case.test, case))
     for seed in seeds:
         learner = Learner(case, out, seed)
-        for way, n in cells():
+        for way, n in cells(ways):
             path = _cell(out, way, n, seed)
             if path.is_file():
                 continue
@@ -78,7 +82,7 @@ def measure(case: Case, out: Path, seeds: Sequence[int], say: Callable[[str], No
             row = {"way": way, "n": n, "seed": seed, "cpu_seconds": cpu_seconds, "losses": of_videos.tolist()}
             write_text(path, json.dumps(row))
             say(f"seed {seed}: {way}, n = {n}: {of_videos.mean():.4f} ({cpu_seconds:.0f} CPU s)")
-        for way in ALONE:
+        for way in _alone(ways):
             if not (path := _memory(out, way, seed)).is_file():
                 write_text(path, json.dumps(memory(WAYS[way](learner, 0), learner, test)))
 
@@ -130,11 +134,11 @@ def worth(loss: float, direct: Mapping[int, float]) -> float:
     return float(np.exp(np.interp(-loss, -falling, np.log(n))))
 
 
-def table(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
+def table(out: Path, seeds: Sequence[int], ways: Collection[str] = WAYS) -> dict[str, Any]:
     """Read the cells and say what each way is worth, with 90 % intervals over seeds and test videos, in pairs."""
     of = {
         (way, n): torch.tensor([json.loads(_cell(out, way, n, seed).read_text())["losses"] for seed in seeds])
-        for way, n in cells()
+        for way, n in cells(ways)
     }  # [seeds, videos, S]
     values = {key: cell.mean(2).double().numpy() for key, cell in of.items()}
     rng = np.random.default_rng(0)
@@ -153,9 +157,9 @@ def table(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
         by_band = {name: of[way, n][:, :, inside].mean().item() for name, inside in _bands().items()}
         return {"way": way, "n": n, "loss": means[way, n], "bands": by_band, **worths(way, n)}
 
-    rows = [row(way, n) for way, n in cells()]
-    between = [{"way": way, "n": n, **worths(way, n)} for way in JOINED for n in SHARES[way]]
-    memories = {way: [json.loads(_memory(out, way, seed).read_text()) for seed in seeds] for way in ALONE}
+    rows = [row(way, n) for way, n in cells(ways)]
+    between = [{"way": way, "n": n, **worths(way, n)} for way in JOINED if way in ways for n in SHARES[way]]
+    memories = {way: [json.loads(_memory(out, way, seed).read_text()) for seed in seeds] for way in _alone(ways)}
     return {"seeds": list(seeds), "rows": rows, "between": between, "memory": memories}
 
 
@@ -167,6 +171,10 @@ ALONE = (COMPOSITION, POOLED)
 """Ways that need no full video; all others but the pooled net are told of beside the composition."""
 
 
+def _alone(ways: Collection[str]) -> list[str]:
+    return [way for way in ALONE if way in ways]
+
+
 def _bands() -> dict[str, Tensor]:
     return {"low": SIGMAS <= 0.2, "mid": (SIGMAS > 0.2) & (SIGMAS <= 1.3), "high": SIGMAS > 1.3}
 
@@ -174,17 +182,22 @@ def _bands() -> dict[str, Tensor]:
 def _worths(loss: Mapping[tuple[str, int], float]) -> dict[tuple[str, int | str, str], float]:
     """n_eq of each cell; c = (n_eq − n0) / n; n_eq over n, and over that of the tuned clip net."""
     direct = {n: loss[DIRECT, n] for n in DIRECT_VIDEOS}
-    n0 = {way: worth(loss[way, 0], direct) for way in ALONE}
-    alone = {way: n0.get(way, n0[COMPOSITION]) for way in WAYS}
-    n_eq = {(way, n): worth(loss[way, n], direct) for way, n in cells() if n and way != DIRECT}
+    n0 = {way: worth(loss[way, 0], direct) for way, n in loss if not n}
+    n_eq = {(way, n): worth(loss[way, n], direct) for way, n in loss if n and way != DIRECT}
+    alone = {way: n0.get(way, n0[COMPOSITION]) for way, _ in n_eq}
 
     def between(way: str, n: float) -> float:
         measured = sorted(m for w, m in n_eq if w == way)
         return float(np.exp(np.interp(np.log(n), np.log(measured), np.log([n_eq[way, m] for m in measured]))))
 
     at: list[tuple[str, int | str, float]] = [(way, n, float(n)) for way, n in n_eq]
-    at += [(way, name, share * alone[way]) for way, of_n0 in SHARES.items() for name, share in of_n0.items()]
-    result: dict[tuple[str, int | str, str], float] = {(way, 0, "n_eq"): n0[way] for way in ALONE}
+    at += [
+        (way, name, share * alone[way])
+        for way, of_n0 in SHARES.items()
+        if way in alone
+        for name, share in of_n0.items()
+    ]
+    result: dict[tuple[str, int | str, str], float] = {(way, 0, "n_eq"): n for way, n in n0.items()}
     for way, name, n in at:
         mine, tuned = between(way, n), between(TUNED, n)
         worths = (mine, (mine - alone[way]) / n, mine / n, mine / tuned)
