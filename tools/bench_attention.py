@@ -8,7 +8,9 @@ included, against SDPA by each of its kernels (norm, rotation and the copies it 
 FlexAttention compiled (the making of its mask not counted) and xformers; "bare" is SDPA on contiguous inputs that are
 normed already. Times are medians over replays of a CUDA graph that walks over more inputs than the cache holds; shares
 are of the copy rate measured in the same run. Gate, norm and modulation are timed likewise beside plain PyTorch,
-compiled and eager. Then one training step of configs/base.toml, kernels on and off.
+compiled and eager. One training step of configs/base.toml is timed as it is and with SDPA in place of all kernels:
+eager, as `vidboot train` runs it, and with its blocks compiled. What fails is left out, with its reason; the rest is
+kept.
 
 ``--dry-run`` does the same on a CPU with small shapes and the reference in place of the kernels; its times mean nothing
 and are not written.
@@ -26,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -33,6 +36,7 @@ from typing import Any
 
 import torch
 from attention_contenders import Shape, with_gradients
+from attention_table import said_of_steps, step_table, table, write
 from modulation_contenders import StepShape
 
 from vidboot import config as configs
@@ -42,9 +46,12 @@ from vidboot.nets.factorized import FactorizedNet
 from vidboot.optim import Optimizer
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- begin: python tools/bench_attention.py --all -->", "<!-- end: bench_attention -->"
 SECONDS = 420
-"""After so long no more is measured, and 2 minutes before no more of FlexAttention and xformers."""
+"""After so long no more is measured."""
+ROUNDS = (("ours", "sdpa", "compiled"), ("bare", "eager"), ("flex", "xformers"))
+"""Contenders by the first word of their names: what matters most is timed first, of all shapes."""
+REPLAYS = 5
+"""Of a graph in one measurement, so that the time to launch it hardly counts."""
 CACHE_BYTES = 256 * 2**20
 TRAIN_STEPS = 10
 
@@ -63,18 +70,22 @@ SMALL_STEPS = [StepShape(3, 5, D=16)]
 def complaint() -> str | None:
     """What the tests say that run the kernels on this device; compute-sanitizer repeats them where it is installed."""
     tests = [sys.executable, "-m", "pytest", "-x", str(ROOT / "tests" / "kernels" / "test_on_gpu.py")]
-    tool = shutil.which("compute-sanitizer")
-    if tool is None:
-        print("compute-sanitizer is not installed: accesses to memory are not checked", file=sys.stderr)
-    repeated = [] if tool is None else [[tool, "--error-exitcode", "9", *tests, "-k", "300 or 21 or step"]]
-    for command in [tests, *repeated]:
+    done = subprocess.run(tests, capture_output=True, text=True, cwd=ROOT, check=False)
+    if not done.returncode and (tool := shutil.which("compute-sanitizer")):
+        tests += ["-k", "300 or 21 or step"]
+        # PyTorch keeps memory in pools, within which an access out of bounds would not show.
+        environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+        # PyTorch asks for functions that a driver may lack, which is no error of ours.
+        command = [tool, "--report-api-errors", "no", "--error-exitcode", "9", *tests]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120, env=environment
+            )
         except subprocess.TimeoutExpired:
-            return f"{' '.join(command)} did not end within 120 s"
-        if done.returncode:
-            return f"{' '.join(command)}\n{done.stdout[-4000:]}{done.stderr[-1000:]}"
-    return None
+            print("compute-sanitizer did not end within 120 s: accesses to memory are not checked", file=sys.stderr)
+    elif not done.returncode:
+        print("compute-sanitizer is not installed: accesses to memory are not checked", file=sys.stderr)
+    return f"{done.args}\n{done.stdout[-4000:]}{done.stderr[-1000:]}" if done.returncode else None
 
 
 def milliseconds(run: Callable[[], object], device: torch.device, *, replays: int = 9) -> float:
@@ -96,10 +107,11 @@ def milliseconds(run: Callable[[], object], device: torch.device, *, replays: in
     for _ in range(replays):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
-        graph.replay()
+        for _ in range(REPLAYS):
+            graph.replay()
         end.record()
         end.synchronize()
-        found.append(start.elapsed_time(end))
+        found.append(start.elapsed_time(end) / REPLAYS)
     return median(found)
 
 
@@ -110,32 +122,55 @@ def copy_rate(device: torch.device, size: int) -> float:
     return 2 * size / milliseconds(lambda: y.copy_(x), device)
 
 
-def measure(shape: Any, ours: str, device: torch.device, deadline: float) -> Iterator[dict[str, Any]]:
-    """Rows of one shape; a contender that cannot run here is left out, with its reason on stderr."""
+def measure(
+    shape: Any, kinds: tuple[str, ...], ours: str, device: torch.device, deadline: float
+) -> Iterator[dict[str, Any]]:
+    """Rows of the contenders of one round on one shape."""
     count = 1 + max(1, CACHE_BYTES // (3 * shape.tensor_bytes)) if device.type == "cuda" else 1
     for name, make in shape.contenders(shape.calls(device, count), ours, device):
-        if time.monotonic() > deadline - (120 if name in ("flex", "xformers") else 0):
-            print(f"{shape}: {name} is left out, as time is up", file=sys.stderr)
+        if name.split()[0] not in kinds:
             continue
-        try:
+        with kept_going(f"{shape}: {name}", deadline):
             run, calls = make()
             with torch.no_grad():
                 forward = milliseconds(lambda: [run(call) for call in calls], device) / count  # noqa: B023
             both = milliseconds(lambda: [with_gradients(run, call) for call in calls], device) / count  # noqa: B023
-        except (RuntimeError, ValueError, ImportError) as error:
-            print(f"{shape}: {name} is left out: {str(error).strip().splitlines()[0][:150]}", file=sys.stderr)
-            continue
-        yield {"shape": str(shape), "contender": name, "forward_ms": forward, "both_ms": both}
+            yield {"shape": str(shape), "contender": name, "forward_ms": forward, "both_ms": both}
 
 
-def train_step(backend: str, device: torch.device, preset: str) -> float:
-    """Milliseconds of one step of a preset's clip net, its blocks compiled."""
+@contextmanager
+def kept_going(what: str, deadline: float) -> Iterator[None]:
+    """Say on stderr why something was not measured, out of memory or time, not to be compiled or not there; go on."""
+    try:
+        if time.monotonic() > deadline:
+            raise TimeoutError("time is up")
+        yield
+    except Exception as error:  # noqa: BLE001  # libraries raise anything, and what others measured must not be lost
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:150]
+        print(f"{what} is left out: {reason}", file=sys.stderr)
+
+
+def train_steps(device: torch.device, preset: str, kernels: str, deadline: float) -> dict[str, float]:
+    """Milliseconds of a step by what was tried."""
+    found = {}
+    for compiled, (name, backend) in itertools.product(
+        (False, True), (("with kernels", kernels), ("with SDPA", "sdpa"))
+    ):
+        what = f"{name}{', compiled' if compiled else ''}"
+        with kept_going(f"a training step {what}", deadline):
+            found[what] = train_step(backend, device, preset, compiled=compiled)
+        os.environ.pop("VIDBOOT_ATTENTION", None)
+    return found
+
+
+def train_step(backend: str, device: torch.device, preset: str, *, compiled: bool) -> float:
+    """Milliseconds of one step of a preset's clip net."""
     os.environ["VIDBOOT_ATTENTION"] = backend
     config = configs.read(preset=preset)
     B, T, H, W = config.clip.train.batch, config.clip.window, config.video.height, config.video.width
     torch.manual_seed(0)
     net = FactorizedNet(config.clip.net).to(device)
-    for block in net.blocks:
+    for block in net.blocks if compiled else ():
         block.compile(backend="inductor" if device.type == "cuda" else "eager")
     model = NetDenoiser(net, torch.zeros(3, device=device), precision=torch.bfloat16)
     optimizer = Optimizer(model, config.clip.train.optim, precision=torch.bfloat16)
@@ -149,64 +184,7 @@ def train_step(backend: str, device: torch.device, preset: str) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(1e3 * (time.perf_counter() - began))
-    del os.environ["VIDBOOT_ATTENTION"]
     return median(times[-TRAIN_STEPS:])
-
-
-def table(shapes: list[Shape], rows: list[dict[str, Any]], rate: float | None) -> str:
-    """Of attention, in markdown; what was not measured says so."""
-    lines = ["| shape | pass | ours | best SDPA | its / our time | bare SDPA | flex | xformers | of copy rate |"]
-    lines.append("|---" * 9 + "|")
-    for shape, name, ms in passes(shapes, rows):
-        ours, best = ms.get("ours"), least(ms, "sdpa")
-        cells = [said(x, "{:.3f}") for x in (ours, best, least(ms, "bare"), ms.get("flex"), ms.get("xformers"))]
-        cells.insert(2, said(best / ours if ours and best else None, "{:.2f}"))
-        cells.append(share(shape, name, ours, rate) if shape.op == "time" else "")
-        lines.append(line(shape, name, cells, bool(ms)))
-    return "\n".join(lines)
-
-
-def step_table(shapes: list[StepShape], rows: list[dict[str, Any]], rate: float | None) -> str:
-    """Of gate, norm and modulation, in markdown."""
-    lines = ["| shape | pass | ours | compiled | its / our time | eager | of copy rate |", "|---" * 7 + "|"]
-    for shape, name, ms in passes(shapes, rows):
-        ours, best = ms.get("ours"), ms.get("compiled")
-        cells = [said(x, "{:.3f}") for x in (ours, best, ms.get("eager"))]
-        cells.insert(2, said(best / ours if ours and best else None, "{:.2f}"))
-        cells.append(share(shape, name, ours, rate))
-        lines.append(line(shape, name, cells, bool(ms)))
-    return "\n".join(lines)
-
-
-def passes(shapes: list[Any], rows: list[dict[str, Any]]) -> Iterator[tuple[Any, str, dict[str, float]]]:
-    """Each shape and pass, with the milliseconds of each contender."""
-    for shape, name in itertools.product(shapes, ("forward", "both")):
-        yield shape, name, {row["contender"]: row[f"{name}_ms"] for row in rows if row["shape"] == str(shape)}
-
-
-def line(shape: object, name: str, cells: list[str], measured: bool) -> str:
-    return f"| {shape} | {name} | {' | '.join(cells if measured else ['not measured', *[''] * (len(cells) - 1)])} |"
-
-
-def share(shape: Any, name: str, ours: float | None, rate: float | None) -> str:
-    return said(shape.tensors[name] * shape.tensor_bytes / ours / rate if ours and rate else None, "{:.0%}")
-
-
-def least(ms: dict[str, float], kind: str) -> float | None:
-    return min((x for name, x in ms.items() if name.startswith(kind)), default=None)
-
-
-def said(x: float | None, form: str) -> str:
-    return "not measured" if x is None else form.format(x)
-
-
-def write(path: Path, text: str) -> None:
-    """Put the table between its markers in a file."""
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{path} lacks the line {BEGIN} or {END}")
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def main() -> int:
@@ -229,32 +207,39 @@ def main() -> int:
         (torch.device("cuda"), "triton", "base") if args.all else (torch.device("cpu"), "reference", "smoke")
     )
     shapes, steps = (SHAPES, STEPS) if args.all else (SMALL, SMALL_STEPS)
-    rows = []
-    rate = copy_rate(device, 2**30 if args.all else 2**20)
-    on, off = (train_step(backend, device, preset) for backend in (ours, "sdpa"))
-    for shape in [*shapes, *steps]:
-        rows += measure(shape, ours, device, deadline)
-        print(f"{shape} is measured", file=sys.stderr, flush=True)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
-    )
     same = {"device": torch.cuda.get_device_name() if args.all else "none: a dry run, whose times mean nothing"}
-    same |= {"torch": torch.__version__, "triton": version("triton"), "commit": commit.stdout.strip() or "unknown"}
-    text = ", ".join(f"{key} {value}" for key, value in same.items()) + "; ms, bfloat16, B = 2, width 1024; "
-    text += f"{rate / 1e9:.2f} TB/s copied (read + written). One training step of {preset}: {on:.1f} ms with kernels, "
-    text += f"{off:.1f} with SDPA, ratio {off / on:.2f}.\n\n{table(shapes, rows, rate)}"
-    text += f"\n\n{step_table(steps, rows, rate)}"
-    print(text)
+    same |= {"torch": torch.__version__, "triton": version("triton"), "commit": commit()}
+    rate = copy_rate(device, 2**30 if args.all else 2**20)
+    rows: list[dict[str, Any]] = []
+    trained: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as unkept:
         readme, path = ROOT / "kernels" / "README.md", args.csv
         if args.dry_run:
             readme, path = Path(shutil.copy(readme, unkept)), Path(unkept) / "times.csv"
-        write(readme, text)
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [*rows[0], *same])
-            writer.writeheader()
-            writer.writerows(row | same for row in rows)
+        for kinds in ROUNDS:
+            for shape in [*shapes, *steps]:
+                rows += measure(shape, kinds, ours, device, deadline)
+            trained = trained or train_steps(device, preset, "auto" if args.all else ours, deadline)
+            print(f"{', '.join(kinds)}: measured", file=sys.stderr, flush=True)
+            text = ", ".join(f"{key} {value}" for key, value in same.items()) + "; ms, bfloat16, B = 2, width 1024; "
+            text += f"{rate / 1e9:.2f} TB/s copied (read + written). {said_of_steps(preset, trained)}."
+            text += f"\n\n{table(shapes, rows, rate)}\n\n{step_table(steps, rows, rate)}"
+            write(readme, text)
+            keep(path, [row | same for row in rows])
+    print(text)
     return 0
+
+
+def commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False).stdout.strip() or "unknown"
+
+
+def keep(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

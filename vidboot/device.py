@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from functools import cache
 
@@ -39,7 +40,7 @@ def is_here(device: torch.device) -> bool:
 
 
 def faster_precision(device: torch.device) -> str:
-    """Time a matrix product in both precisions and name the faster."""
+    """Name the faster for matrix products: of a CPU they are timed in both, of a GPU it is known."""
     return "bfloat16" if _slowness_of_bfloat16(device) < 1 else "float32"
 
 
@@ -52,7 +53,12 @@ def precision_here(asked: str, device: torch.device) -> torch.dtype:
 
 @cache
 def _slowness_of_bfloat16(device: torch.device) -> float:
-    """How many times as long as in float32 a matrix product in bfloat16 takes."""
+    """How many times as long as in float32 a matrix product in bfloat16 takes.
+
+    A GPU has cores for it or none, so 0 or infinity: a short product would say how long it takes to ask for one.
+    """
+    if device.type == "cuda":
+        return 0.0 if torch.cuda.get_device_capability(device) >= (8, 0) else math.inf
 
     def seconds(dtype: torch.dtype) -> float:
         a = torch.ones(512, 512, device=device, dtype=dtype)

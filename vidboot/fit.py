@@ -1,4 +1,7 @@
-"""fit: the one training loop. Every stage uses it; running it again resumes, bit for bit."""
+"""fit: the one training loop. Every stage uses it; running it again resumes, bit for bit on a CPU.
+
+On a GPU the backward of PyTorch's attention adds in no fixed order.
+"""
 
 from __future__ import annotations
 
@@ -108,18 +111,18 @@ def fit(
     first = _resume(stage, run, average, optimizer)
     loss_of, clock = stage.loss(model, None), _Clock(first, config.steps)
     learned = max(first, round(LEARNED * config.steps))
-    for step, batch in _prefetched(stage, first, clock):
-        sigma, noise = _draw(stage, step, batch)
+    for step, batch, sigma, noise in _prefetched(stage, first, clock):
         if step == learned:
             loss_of = stage.loss(model, average)
         loss = loss_of(batch, sigma, noise)
         loss.backward()
         norm = optimizer.step(step, config.steps)
-        if not math.isfinite(loss.item() + norm.item()):
-            what = f"the loss is {loss.item()}, the norm of its gradient {norm.item()}"
+        lost, length = torch.stack([loss.detach(), norm]).tolist()
+        if not math.isfinite(lost + length):
+            what = f"the loss is {lost}, the norm of its gradient {length}"
             raise NonFiniteLoss(_what_failed(stage, run, step, batch, what))
         _follow(average, model, min(config.ema, (step + 1) / (step + 10)))
-        clock.took(loss.item())
+        clock.took(lost)
         done = step + 1
         if done % config.report_every == 0 or done == config.steps:
             row = _measure(stage, average, done, clock)
@@ -127,6 +130,7 @@ def fit(
             report(row)
         if clock.due(config.checkpoint_seconds) and done < config.steps:
             _save(stage, run, done, average, optimizer)
+            clock.kept()
         if done < config.steps and stop():
             _save(stage, run, done, average, optimizer)
             raise Stopped(f"stage {stage.name} was stopped at step {done}")
@@ -135,24 +139,31 @@ def fit(
     return average
 
 
-def _prefetched(stage: Stage, first: int, clock: _Clock) -> Iterator[tuple[int, Batch]]:
-    """Read the next batch while this one is trained on."""
+def _prefetched(stage: Stage, first: int, clock: _Clock) -> Iterator[tuple[int, Batch, Tensor, Tensor]]:
+    """Read the next batch, and draw its noise levels and noise, while this one is trained on."""
+    pinned = torch.device(stage.device).type == "cuda"
+
+    def ready(step: int) -> tuple[Batch, Tensor, Tensor]:
+        batch = stage.batch(step)
+        sigma, noise = _draw(stage, step, batch)
+        return (batch.pinned(), sigma, noise.pin_memory()) if pinned else (batch, sigma, noise)
+
     with ThreadPoolExecutor(1) as reader:
         steps = range(first, stage.config.steps)
-        ahead = reader.submit(stage.batch, first) if steps else None
+        ahead = reader.submit(ready, first) if steps else None
         for step in steps:
             assert ahead is not None
             with clock.waiting():
-                batch = ahead.result().to(stage.device)
-            ahead = reader.submit(stage.batch, step + 1) if step + 1 < stage.config.steps else None
-            yield step, batch
+                batch, sigma, noise = ahead.result()
+            ahead = reader.submit(ready, step + 1) if step + 1 < stage.config.steps else None
+            yield step, batch.to(stage.device), sigma.to(stage.device), noise.to(stage.device, non_blocking=pinned)
 
 
 def _draw(stage: Stage, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
     """Draw noise levels and noise: a pure function of the step, drawn on the CPU so that devices agree."""
     generator = torch.Generator().manual_seed(stage.seed * 1_000_003 + step)
-    sigma = raised(stage.config.sigma.draw(len(batch.video), generator), batch.least_sigma).to(stage.device)
-    return sigma, torch.randn(batch.video.shape, generator=generator).to(stage.device)
+    sigma = raised(stage.config.sigma.draw(len(batch.video), generator), batch.least_sigma)
+    return sigma, torch.randn(batch.video.shape, generator=generator)
 
 
 @torch.no_grad()
@@ -200,6 +211,8 @@ def _what_failed(stage: Stage, run: Run, step: int, batch: Batch, what: str) -> 
 
 def _measure(stage: Stage, average: nn.Module, step: int, clock: _Clock) -> dict[str, object]:
     row: dict[str, object] = {"stage": stage.name, "step": step, "steps": stage.config.steps, **clock.read(step)}
+    if torch.device(stage.device).type == "cuda":
+        row["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated(stage.device) / 2**20
     if stage.held_out is not None:
         bands = stage.held_out(average)
         row["held_out_loss"] = sum(bands.values()) / len(bands)
@@ -226,10 +239,11 @@ class _Clock:
         self.losses.append(loss)
 
     def due(self, seconds: float) -> bool:
-        if time.monotonic() - self.saved < seconds:
-            return False
+        return time.monotonic() - self.saved >= seconds
+
+    def kept(self) -> None:
+        """A checkpoint is written; the time to the next counts from here, however long it took."""
         self.saved = time.monotonic()
-        return True
 
     def read(self, step: int) -> dict[str, float]:
         """Summarise what happened since the last reading."""

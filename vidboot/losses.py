@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -47,8 +47,15 @@ class Batch:
     """Places that no clip of the folder shows, bool [1, 1, 1, H, W]; None: there are none."""
 
     def to(self, device: torch.device | str) -> Batch:
-        moved = {name: getattr(self, name) for name in ("video", "pts_seconds", "visible", "shown", "blind")}
-        return replace(self, **{k: None if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
+        return self._each(lambda x: x.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """In memory that a GPU copies from while it computes."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, moved: Callable[[Tensor], Tensor]) -> Batch:
+        own = {name: getattr(self, name) for name in ("video", "pts_seconds", "visible", "shown", "blind")}
+        return replace(self, **{name: None if x is None else moved(x) for name, x in own.items()})
 
 
 def loss_weight(sigma: Tensor) -> Tensor:

@@ -90,13 +90,15 @@ def _attention(
         return turn(out)
     # Before the turn, as the passes over memory are fastest in the order in which it lies.
     q, k = reference.normed_and_rotated(q, k, rotary)
-    q, k, v = (turn(x).transpose(2, 3) for x in (q, k, v))  # [B, G, heads, L, E]
-    mask = None if mask is None else mask[:, :, None]  # [B, G, 1, L]
+    B, G, *_ = turn(q).shape
+    # Of four dimensions, not five: else PyTorch computes SDPA without its fused kernels.
+    q, k, v = (turn(x).transpose(2, 3).flatten(0, 1) for x in (q, k, v))  # [B * G, heads, L, E]
+    mask = None if mask is None else mask.flatten(0, 1)[:, None]  # [B * G, 1, L]
     if name == "reference":
         out = reference.attend(q, k, v, mask, reference.band(L, window=window, causal=causal, device=q.device))
     else:
         out = _sdpa(q, k, v, mask, window, causal)
-    return turn(out.transpose(2, 3))
+    return turn(out.unflatten(0, (B, G)).transpose(2, 3))
 
 
 def _in_place(x: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from vidboot_kernels.tiles_triton import (
     store_rows,
 )
 
-# Compiled once, whatever their value.
+# Compiled once, whatever their value; of strides, anew where one becomes or stops being 1 or a multiple of 16.
 NUMBERS = ["mask_ptr", "G", "heads", "sequences", "behind", "ahead"]
 NUMBERS += [f"{name}_strides" for name in ("q", "k", "v", "mask", "angle", "out", "dout", "dx")]
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vidboot_kernels import Backend, Rotary, reference, spatial_attention, temporal_attention
 
@@ -279,3 +280,12 @@ def test_an_unknown_backend_is_refused_with_the_legal_ones(monkeypatch: pytest.M
     monkeypatch.setenv("VIDBOOT_ATTENTION", "fast")
     with pytest.raises(ValueError, match=legal):
         temporal_attention(q, k, v)
+
+
+@pytest.mark.parametrize("kind", OPS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_sdpa_may_use_its_fused_kernels(kind: str, masked: bool) -> None:
+    q, k, v = (x.requires_grad_() for x in case(5, 7))
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # an error where it cannot take the call
+        out = OPS[kind](q, k, v, key_mask=some_keys(2, 5, 7) if masked else None, backend="sdpa")
+    out.sum().backward()

@@ -31,6 +31,25 @@ def test_a_dry_run_measures_small_shapes_and_keeps_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_fails_is_left_out_and_what_others_took_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def step(backend: str, *_: object, compiled: bool) -> float:
+        if backend == "sdpa" and not compiled:
+            raise Exception  # as triton's own are, and without a word
+        return 50.0 if backend == "sdpa" else 25.0
+
+    monkeypatch.setattr(bench, "train_step", step)
+    monkeypatch.setattr(sys, "argv", ["bench_attention.py", "--dry-run"])
+    assert bench.main() == 0
+    out, err = capsys.readouterr()
+    assert (
+        "with kernels 25.0 ms, with kernels, compiled 25.0 ms, with SDPA, compiled 50.0 ms; ratio 2.00, compiled."
+        in out
+    )
+    assert "a training step with SDPA is left out: Exception" in err
+
+
 def test_the_readme_has_a_row_for_each_shape() -> None:
     readme = (ROOT / "kernels" / "README.md").read_text()
     for shape in (*bench.SHAPES, *bench.STEPS):

@@ -92,8 +92,13 @@ def test_a_step_between_branches_in_bfloat16_errs_at_most_twice_as_much_as_eager
 
 @pytest.mark.skipif(not GPU, reason="needs a CUDA device")
 @pytest.mark.parametrize("op", OPS)
-def test_more_sequences_than_an_axis_of_a_grid_holds_and_offsets_beyond_2_to_the_31(op: str) -> None:
-    fused = torch.randn(1, 300_000, 8, 3, 4, 128, device=DEVICE, dtype=torch.bfloat16)  # 3.7e9 elements
+@pytest.mark.parametrize(("sequences", "L", "heads", "E"), [(300_000, 8, 4, 128), (18_000, 256, 4, 64)])
+def test_more_sequences_than_an_axis_of_a_grid_holds_and_offsets_beyond_2_to_the_31(
+    sequences: int, L: int, heads: int, E: int, op: str
+) -> None:
+    fused = torch.randn(1, sequences, L, 3, heads, E, device=DEVICE, dtype=torch.bfloat16)
+    assert fused.numel() > 2**31
+    assert sequences * heads > 65_535
     if op == "time":
         fused = fused.transpose(1, 2)
     q, k, v = fused.unbind(3)

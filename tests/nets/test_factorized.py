@@ -6,6 +6,7 @@ from torch import Tensor
 
 from vidboot import denoiser as denoisers
 from vidboot.denoiser import SIGMA_SKIP, NetDenoiser, at_frame_rate
+from vidboot.nets import factorized
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 
 PATCH = 2
@@ -209,6 +210,25 @@ def test_every_parameter_is_learnt_from(pixels: int, blocks: tuple[str, ...]) ->
     made = net(*blocks, pixels=pixels)
     made(random(2, 5, 3, 4, 6), torch.tensor([0.3, 3.0]), pts_seconds=times(2, 5)).square().sum().backward()
     assert [name for name, p in made.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+def test_blocks_computed_again_give_the_same_gradients_and_keep_less(
+    blocks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(again: bool) -> tuple[list[Tensor | None], int]:
+        monkeypatch.setattr(factorized, "computed_again", lambda x, blocks: again)
+        kept: list[int] = []
+        made = net(*blocks, pixels=4)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+            shown = hidden_places(2, 5, 4, 6)
+            y = made(random(2, 5, 3, 4, 6), torch.tensor([0.3, 3.0]), shown=shown, pts_seconds=times(2, 5))
+        y.square().sum().backward()
+        return [p.grad for p in made.parameters()], sum(kept)
+
+    (kept_gradients, all_kept), (gradients, less) = trained(False), trained(True)
+    assert all(torch.equal(a, b) for a, b in zip(kept_gradients, gradients, strict=True))  # type: ignore[arg-type]
+    assert less < all_kept / 2
 
 
 def test_the_noise_level_and_the_place_in_the_frame_matter() -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vidboot.nets.attention import ATTENTION, Places, rotary_in_space, rotary_in_time
 from vidboot.nets.layers import Linear, SquaredReLU, fourier, octaves, patchify, unpatchify, zeroed
@@ -19,6 +20,8 @@ SIGMA_FEATURES = 64
 PLACE_OCTAVES = 4
 SEEN_SIGMA = 0.3
 """Noise level above which the last convolutions trust what the places drew more than the noisy pixels themselves."""
+KEPT_BY_BLOCK = 17
+"""Tensors like the residual stream that a block keeps for its backward pass."""
 
 
 class NetConfig(BaseModel):
@@ -179,9 +182,10 @@ class FactorizedNet(nn.Module):
         modulation = self.modulation(level).unflatten(-1, (6, -1))
         tables = [block.table(modulation, x.dtype) for block in self.blocks]  # type: ignore[operator]  # each a Block
         tables.append(self.modulate_out(level).to(x.dtype)[:, None, None].chunk(2, -1))
-        taken = modulated(x, *tables[0][:2])
+        taken, again = modulated(x, *tables[0][:2]), computed_again(x, len(self.blocks))
         for block, (own, following) in zip(self.blocks, pairwise(tables), strict=True):
-            x, taken = block(x, taken, own, following[:2], places)
+            given = x, taken, own, following[:2], places
+            x, taken = checkpoint(block, *given, use_reentrant=False) if again else block(*given)
         drawn = unpatchify(self.out(taken), patch, H, W)
         return drawn if self.pixels is None else self.pixels(drawn, seen, sigma)
 
@@ -194,6 +198,19 @@ class FactorizedNet(nn.Module):
         row, column = torch.meshgrid(rows, columns, indexing="ij")
         place = torch.cat([fourier(row, octave), fourier(column, octave)], -1).flatten(0, 1)
         return self.embed_place(place.to(like.dtype))
+
+
+def computed_again(x: Tensor, blocks: int) -> bool:
+    """Whether the backward pass computes each block again, as what all of them keep would fill half of a GPU's memory.
+
+    Args:
+        x: residual stream.
+        blocks: how many work on it.
+    """
+    if not (x.is_cuda and torch.is_grad_enabled()):
+        return False
+    kept = KEPT_BY_BLOCK * blocks * x.numel() * x.element_size()
+    return kept > torch.cuda.get_device_properties(x.device).total_memory / 2
 
 
 def _places_shown(shown: Tensor | None, patch: int) -> Tensor | None:
