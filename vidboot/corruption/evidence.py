@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vidboot.corruption.line import Line
+from vidboot.corruption.slide import Slide
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.trust import SURE
 
@@ -29,9 +30,9 @@ def score(line: Line, thresholds: TextThresholds) -> float | None:
 def _score_of_standing(line: Line) -> float:
     if line.samples >= 3 and line.moving_samples >= 0.5 * (line.samples - 1):
         return 0.9
-    # At once, or bit by bit, but all of it alike, while the picture stayed.
-    comes = line.appeared is True or (line.quiet_before and line.fades_in is not None)
-    goes = line.vanished is True or (line.quiet_after and line.fades_out is not None)
+    # At once, or bit by bit, but all of it alike, while the picture stayed, or sliding.
+    comes = line.appeared is True or (line.quiet_before and line.fades_in is not None) or _even(line.came)
+    goes = line.vanished is True or (line.quiet_after and line.fades_out is not None) or _even(line.went)
     if comes and goes:
         return 0.85
     if comes or goes:
@@ -39,3 +40,7 @@ def _score_of_standing(line: Line) -> float:
     if line.ticks.sure:
         return 0.7
     return 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
+
+
+def _even(slide: Slide | None) -> bool:
+    return slide is not None and slide.even

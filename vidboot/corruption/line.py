@@ -8,6 +8,7 @@ import numpy as np
 
 from vidboot.boxes import Box
 from vidboot.corruption.fade import LONGEST, Strength, fade_in, fade_out
+from vidboot.corruption.growth import Growth
 from vidboot.corruption.plate import Plate
 from vidboot.corruption.row import Row, field
 from vidboot.corruption.slide import Slide
@@ -39,6 +40,7 @@ class Line:
         self.slides: list[Slide] = []  # all its ways, where it lay beside its place just before or after
         self.came: Slide | None = None  # the longest before
         self.went: Slide | None = None  # the last after
+        self.grew: Growth | None = None
         self.ticks = Ticks()
         self.around: np.ndarray | None = None
         self.quiet_before = self.quiet_after = False  # the picture around it stays as it comes, as it goes

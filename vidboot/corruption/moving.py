@@ -18,6 +18,7 @@ from vidboot.corruption.thresholds import MovingThresholds
 from vidboot.corruption.ticker import Travelled
 
 SCORE = 0.8
+AT_REST = 0.3  # seconds in one place: the line slid there
 Past = Sequence[tuple[float, np.ndarray, bool]]  # seconds, grey, begins a shot
 
 
@@ -65,6 +66,13 @@ class MovingLine:
         if len(self.places) >= 6:
             self.velocity = self._fit()[0]
         return True
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it has come to its place: a line that stands, found on its way there."""
+        last, *place = self.places[-1]
+        moved = max((seconds for seconds, *other in self.places if other != place), default=self.places[0][0])
+        return last - moved > AT_REST
 
     @property
     def outline(self) -> Box:

@@ -12,10 +12,11 @@ from vidboot.corruption.background import background_moves
 from vidboot.corruption.found import Found
 from vidboot.corruption.template import Template
 
-FIRST = 8  # pixels that a line may lie beside its place in the first frame that does not show it there,
-FASTER = 12  # and by which it may move farther in each frame beyond, or less far, than in the one before
+FIRST = 8  # pixels that a line may lie beside its place a 25th of a second before or after it stands there,
+FASTER = 12  # and by which it may move farther in each such time beyond, or less far, than in the one before
+USUAL = 0.04  # seconds from frame to frame; where they are longer, a line has come farther, and faster
 LIKE, SURELY_LIKE = 0.7, 0.75  # correlation with a line, of what may be it beside its place
-LEAST_FRAMES = 3
+LEAST_FRAMES, OF_FEW = 3, 2  # on its way, and where frames are twice as far apart as usual
 LEAST_FAR = 1.0  # heights of the line that it slides
 ACROSS = 1  # pixels by which it leaves its row, or column
 LONGEST = 1.0  # seconds
@@ -39,7 +40,8 @@ class Slide:
         if not self.under_way:
             return False
         (_, bx, by), (_, x, y) = self.places[-2:]
-        along = np.arange(-FASTER, FASTER + 1)
+        faster = round(FASTER * self._slower**2)
+        along = np.arange(-faster, faster + 1)
         dx, dy = (along, (-1, 0, 1)) if abs(x) >= abs(y) else ((-1, 0, 1), along)
         near = [(2 * x - bx + int(i), 2 * y - by + int(j)) for i in dx for j in dy]
         best, place = max((self.template.match(grey, *at), at) for at in near)
@@ -68,12 +70,16 @@ class Slide:
         steps = np.diff(along)
         _, y0, _, y1 = self.template.tight
         return bool(
-            len(steps) >= LEAST_FRAMES
+            len(steps) >= (LEAST_FRAMES if self._slower < 2 else OF_FEW)
             and np.abs(across).max() <= ACROSS
             and ((steps >= 0).all() or (steps <= 0).all())
             and abs(along[-1]) >= LEAST_FAR * (y1 - y0)
             and self._took <= LONGEST
         )
+
+    @property
+    def _slower(self) -> float:
+        return slower(self.places[0][0], self.places[1][0])
 
     @property
     def _took(self) -> float:
@@ -96,11 +102,16 @@ class Slide:
         return replace(stands, first_seconds=max(0.0, first), last_seconds=last, box=box)
 
 
+def slower(one: float, other: float) -> float:
+    """How many times as far apart as usual two neighbouring frames are, seconds; at least 1."""
+    return max(1.0, abs(one - other) / USUAL)
+
+
 def slide_of(template: Template, shown: Frame, beyond: Frame) -> Slide | None:
     """Begin the way of a line, if it lies beside its place in a frame next to one that shows it there.
 
     Where the likeness is poor it must be more than the line, in its place, has to itself: stripes are alike a row off.
     """
-    match, x, y = template.shifted(beyond[1], FIRST)
+    match, x, y = template.shifted(beyond[1], round(FIRST * slower(shown[0], beyond[0])))
     alike = match > SURELY_LIKE or match > max(LIKE, template.match(shown[1], x, y))
     return Slide(template, shown, beyond, x, y) if alike and (x, y) != (0, 0) else None

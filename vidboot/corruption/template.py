@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import cv2
 import numpy as np
 
@@ -13,6 +15,7 @@ from vidboot.corruption.thresholds import TextThresholds
 
 DENSE = 0.15  # of the strokes of the fullest row, or column: more may be letters that stay for the next line
 LEAST_NEW = 0.25  # share of the strokes of a line that come or go with it: else nothing is known of it
+MOSTLY = 0.25  # of a pixel, that strokes of a line made smaller fill
 LEAST_IN_ROW = 3  # strokes that come or go with the line
 
 
@@ -120,6 +123,18 @@ class Template:
         score = hits / np.sqrt(np.maximum(energy, 1e-6) * float((mean**2).sum()))
         _, best, _, (x, y) = cv2.minMaxLoc(score)
         return float(best), x + window[0] - x0, y + window[1] - y0
+
+    def scaled(self, size: float) -> Template:
+        """Return what it looks like ``size`` times as large, about the middle of its box."""
+        x0, y0, x1, y1 = self.box
+        w, h = max(1, round(size * (x1 - x0))), max(1, round(size * (y1 - y0)))
+        left, top = (x0 + x1 - w) // 2, (y0 + y1 - h) // 2
+        other = copy.copy(self)
+        other.box = left, top, left + w, top + h
+        mean = np.where(self.strokes[..., None], self._sum / self._seen, 0)
+        other._sum, other._seen = cv2.resize(mean, (w, h), interpolation=cv2.INTER_AREA), 1
+        other.strokes = cv2.resize(self.strokes.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA) > MOSTLY
+        return other
 
     def _field(self, grey: np.ndarray) -> np.ndarray:
         return field(grey, self.box)

@@ -20,6 +20,7 @@ from vidboot.boxes import area as area_of
 from vidboot.corruption import evidence
 from vidboot.corruption.fade import Strength, fade_in
 from vidboot.corruption.found import Found, Frames, Picture, in_another
+from vidboot.corruption.growth import growth_of
 from vidboot.corruption.line import Line
 from vidboot.corruption.looks import Looks
 from vidboot.corruption.moving import MovingLine, begin_moving
@@ -103,6 +104,9 @@ class _Tracker:
             if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
                 self.moving.remove(way)
                 self._arrive(way)
+            elif way.at_rest:
+                self.moving.remove(way)
+                self.next_look = seconds
         if seconds >= self.next_tick or cut:
             self.next_tick = seconds + 1 / self.thresholds.ticks_per_second - 1e-3
             for line in self.live:
@@ -246,7 +250,9 @@ class _Tracker:
         if first > line.first and fade_in(before[::-1] + line.after) is None:
             return  # what was seen of it before its template was learned holds, unless that was too faint to be it
         line.first, line.appeared, line.before, line.cuts_before = first, appeared, before, cuts
-        if came:
+        if gone is not None:
+            line.grew = growth_of(line.template, [frame for frame in reversed(self.past) if frame[0] <= first])
+        if came and not line.grew:
             came.trace(reversed(self.past))
             line.slides.append(came)
             line.came = max((slide for slide in (line.came, came) if slide), key=lambda slide: len(slide.places))
@@ -267,9 +273,12 @@ class _Tracker:
         tight = line.row.completed(line.tight, gap=self.thresholds.gap, still=line.still)
         box = grow(line.plate.around(tight), 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
         first, last = line.fades_in, line.fades_out
+        first = line.first if first is None else max(first, 0.0)
+        if line.grew:
+            first, box = min(first, line.grew.began), line.grew.around(box, *self.size)
         event = Found(
             kind="subtitle",
-            first_seconds=line.first if first is None else max(first, 0.0),
+            first_seconds=first,
             last_seconds=line.last if last is None else last,
             box=box,
             score=score,
