@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from vidboot import noise as noises
 from vidboot.noise import Schedule, SigmaDensity, expand, normal_like_frames
 
 
@@ -56,10 +57,14 @@ def test_sigma_takes_the_rank_and_precision_of_the_video() -> None:
     assert expanded.dtype == torch.float64
 
 
-def test_the_noise_of_a_frame_depends_neither_on_cutting_nor_on_length() -> None:
+@pytest.mark.parametrize("large", [0, 2**16])
+def test_the_noise_of_a_frame_depends_neither_on_cutting_nor_on_length_nor_on_threads(
+    large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shape = 2, 3, 4, 5
     noise = normal_like_frames(shape, seed=3, first=0, last=20)
     assert noise.shape == (2, 20, 3, 4, 5)
+    monkeypatch.setattr(noises, "LARGE", large)
     for first, last in ((0, 1), (5, 20), (19, 20), (7, 9)):
         assert torch.equal(normal_like_frames(shape, seed=3, first=first, last=last), noise[:, first:last])
     assert torch.equal(normal_like_frames(shape, seed=3, first=0, last=50)[:, :20], noise)

@@ -30,7 +30,7 @@ from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 
 FOLDER = "detections"
-VERSION = 19
+VERSION = 20
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -62,6 +64,8 @@ def expand(sigma: Tensor, like: Tensor) -> Tensor:
     return sigma.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
 
 
+LARGE = 2**16
+"""Numbers from which on frames of noise are drawn side by side."""
 LevelNoise = Callable[[int, int, int], Tensor]
 """(number of a noise level, first frame, last) -> unit normal noise of the frames, [B, last - first, C, H, W]."""
 
@@ -79,10 +83,14 @@ def normal_like_frames(shape: tuple[int, ...], *, seed: int, first: int, last: i
         [B, last - first, C, H, W], float32.
     """
     number = (seed * 1009 + level) * 1_000_003
-    frames = [
-        torch.randn(shape, generator=torch.Generator().manual_seed((number + t) % 2**63)) for t in range(first, last)
-    ]
-    return torch.stack(frames, 1)
+
+    def drawn(t: int) -> Tensor:
+        return torch.randn(shape, generator=torch.Generator().manual_seed((number + t) % 2**63))
+
+    if math.prod(shape) < LARGE:
+        return torch.stack([drawn(t) for t in range(first, last)], 1)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # one frame keeps one core busy, and a GPU waiting
+        return torch.stack(list(threads.map(drawn, range(first, last))), 1)
 
 
 def level_noise(shape: tuple[int, ...], *seeds: int) -> LevelNoise:
