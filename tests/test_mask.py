@@ -22,6 +22,7 @@ from vidboot.data.records import FileRecord
 from vidboot.decisions import Decision, applied
 from vidboot.mask import detection_key
 from vidboot.mask_merge import merged
+from vidboot.scan import audit
 
 H, W, FPS = 96, 160, 10
 
@@ -179,6 +180,17 @@ def test_a_kind_nobody_knows_is_refused(folder: Path, tmp_path: Path) -> None:
     assert "logo" in result.stderr
     assert "subtitle" in result.stderr
     assert not (tmp_path / "work").exists()
+
+
+def test_what_is_seen_in_a_file_that_was_replaced_is_not_kept(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    files, shots = audit(folder, work)
+    before = (folder / "0.mp4").read_bytes()
+    (folder / "0.mp4").write_bytes((folder / "1.mp4").read_bytes())
+    result = mask_verb.mask(mask_verb.Videos(folder, work, files, shots), kinds=("bar",))
+    assert result["failed"] == {"0.mp4": "it changed since the scan"}
+    (folder / "0.mp4").write_bytes(before)
+    assert json.loads(mask(folder, work).stdout)["failed"] == {}
 
 
 def test_a_folder_without_a_usable_video_is_work_that_failed(tmp_path: Path) -> None:

@@ -165,7 +165,10 @@ def _detect_all(
         sha = Path(outcome.task.arguments[1]).stem
         known = mask_video.read(folder / f"{sha}.npz", key, kinds)
         if known is None:
-            failed[by_sha[sha].path] = outcome.message or "it could not be read to its end"
+            changed = outcome.result is False
+            failed[by_sha[sha].path] = (
+                "it changed since the scan" if changed else outcome.message or "it could not be read to its end"
+            )
         else:
             results[sha] = known
         progress(len(results) + len(failed), len(by_sha), by_sha[sha].path)

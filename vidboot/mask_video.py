@@ -5,6 +5,7 @@ The result is one file per video, whole or not there: events and the summary tha
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -62,10 +63,14 @@ class Detected:
 
 
 def detect(job: Job, out: str, key: str) -> Iterator[bool]:
-    """Look at a video and write the result to ``out``; yields True when it is there."""
+    """Look at a video and write the result to ``out``, SHA256.npz; yields whether the file is still that video."""
     cv2.setNumThreads(1)
-    write(Path(out), look(job), key, job.kinds)
-    yield True
+    found = look(job)
+    with open(job.path, "rb") as content:
+        same = hashlib.file_digest(content, "sha256").hexdigest() == Path(out).stem
+    if same:
+        write(Path(out), found, key, job.kinds)
+    yield same
 
 
 def look(job: Job) -> Detected:

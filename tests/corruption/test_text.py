@@ -61,6 +61,21 @@ def test_a_line_over_a_still_picture_that_comes_and_goes_is_found() -> None:
     assert one.score >= SURE
 
 
+@pytest.mark.parametrize(("height", "width", "sure"), [(14, 100, True), (30, 21, False)])
+def test_one_that_stands_from_the_first_frame_on_and_goes_at_once_is_sure_unless_it_is_higher_than_wide(
+    height: int, width: int, sure: bool
+) -> None:
+    film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
+    burn(film, letters(height, width), 70, 40, 0, 30)
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        boxes = [(70, 40, 70 + width, 40 + height)] if frame[40 : 40 + height, 70].min() > 200 else []
+        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+    (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    assert (one.score >= SURE) == sure
+
+
 def test_print_that_moves_with_the_scene_is_left_alone() -> None:
     T, speed = 50, 3
     scene = panning(1, H, W + T * speed, speed=speed)

@@ -14,6 +14,7 @@ from films import moving_square, rotate_display, write_film
 
 from vidboot import scan as verb
 from vidboot.data import decord_check, workers
+from vidboot.data.journal import Journal
 from vidboot.data.probe import probe
 from vidboot.data.records import FileRecord, Reason, Scanned, read_files, read_shots
 from vidboot.scan import NoUsableVideo, Target, audit, format_table, scan
@@ -114,6 +115,25 @@ def test_a_moved_file_is_known_by_its_bytes(videos: Path, work: Path) -> None:
     files, shots = audit(videos, work)
     assert [file.path for file in files] == ["b.mp4"]
     assert [shot.path for shot in shots] == ["b.mp4"]
+
+
+def test_a_file_whose_bytes_are_gone_is_not_known_by_them(videos: Path, work: Path) -> None:
+    """Replaced, the scan of it killed before its end, and put back under another name."""
+    first = write_film(videos / "a.mp4", moving_square(20, 32, 32)).read_bytes()
+    other = write_film(videos / "b.mp4", moving_square(30, 32, 32, seed=1)).read_bytes()
+    size = max(len(first), len(other))
+    (videos / "b.mp4").unlink()
+    first, other = (content + bytes(size - len(content)) for content in (first, other))
+    (videos / "a.mp4").write_bytes(first)
+    audit(videos, work)
+    (videos / "a.mp4").write_bytes(other)
+    *_, scanned = probe(str(videos), "a.mp4", {})
+    assert isinstance(scanned, Scanned)  # and the scan is killed here
+    with Journal(work) as journal:
+        journal.append(scanned)
+    (videos / "a.mp4").unlink()
+    (videos / "b.mp4").write_bytes(first)
+    assert [(file.path, file.frames) for file in audit(videos, work)[0]] == [("b.mp4", 20)]
 
 
 def test_the_order_of_decoding_does_not_show(videos: Path, tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from films import break_packet, moving_square, write_film
 
-from vidboot.data import cache
+from vidboot.data import cache, cache_writer
 from vidboot.data.cache import Entry, Spec, build, open_clip, plan
 from vidboot.data.decode import Resizer, Video
 from vidboot.data.locks import one_at_a_time
@@ -115,6 +116,35 @@ def test_a_video_that_changed_since_the_scan_is_not_cached_and_named(
     assert caplog.messages == ["a.mp4 is left out: it changed since the scan"]
     with pytest.raises(WorkFailed, match=r"no video of .* can be cached: it changed since the scan"):
         build(shots[:1], videos, work, SPECS)
+
+
+def test_a_film_of_more_shots_than_files_may_be_open_is_cached(
+    videos: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_film(videos / "a.mp4", moving_square(90, 32, 32))
+    (whole,) = shots_of(videos, work)
+    shots = [
+        replace(whole, shot=k, first=2 * k, last=2 * k + 1, pts_seconds=whole.pts_seconds[2 * k : 2 * k + 2])
+        for k in range(45)
+    ]
+    opened: set[IO[bytes]] = set()
+    most = 0
+    begin = cache_writer._Writer._begin
+
+    def counted(writer: cache_writer._Writer) -> IO[bytes]:
+        nonlocal most
+        opened.add(begin(writer))
+        most = max(most, sum(not file.closed for file in opened))
+        return writer._file  # type: ignore[return-value]
+
+    monkeypatch.setattr(cache_writer._Writer, "_begin", counted)
+    orders = [
+        cache_writer.Order(shot, 32, 32, 8.0, work / f"{shot.shot}.npy", work / f"{shot.shot}.times.npy")
+        for shot in shots
+    ]
+    assert list(cache_writer.write_videos(str(videos), {"a.mp4": orders})) == [{"a.mp4": ""}]
+    assert len(opened) == len(list(work.glob("*.times.npy"))) == 45
+    assert most == 1
 
 
 def test_a_disk_that_fills_up_stops_the_work_and_what_was_written_is_kept(videos: Path, work: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from av.video.frame import VideoFrame
 from films import KEYFRAME_EVERY, break_packet, moving_square, rotate_display, write_film
 
-from vidboot.data.decode import Resizer, Video
+from vidboot.data.decode import UNTAGGED, Resizer, Video
 from vidboot.data.geometry import Geometry, center_crop_box, detail
 
 
@@ -70,6 +70,28 @@ def test_high_dynamic_range_becomes_standard(curve: str, least: float, most: flo
         centres = shown[size[0] // 2, size[1] // 12 :: size[1] // 6].astype(float)
         assert (centres >= least * COLOURS - 2).all()
         assert (centres <= most * COLOURS + 2).all()
+
+
+@pytest.mark.parametrize(("lines", "matrix"), [(720, "bt709"), (576, "bt601")])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_picture_that_does_not_name_its_matrix_is_taken_for_what_players_take_it_for(
+    lines: int, matrix: str, named: bool
+) -> None:
+    patches = np.repeat(np.repeat(COLOURS[None], lines, 0), lines // 6, 1).astype(np.uint8)
+    height, width, _ = patches.shape
+    rgb = VideoFrame.from_ndarray(patches, format="rgb24")
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format=rgb.format, time_base=Fraction(1, 25))
+    coded = graph.add("scale", f"out_color_matrix={matrix}:out_range=tv")
+    graph.link_nodes(source, coded, graph.add("format", "yuv444p"), graph.add("buffersink")).configure()
+    graph.push(rgb)
+    picture = graph.pull()
+    assert isinstance(picture, VideoFrame)
+    if not named:
+        picture.colorspace = UNTAGGED
+    shown = Resizer(32, 32)(picture, Geometry(width, height, 0, Fraction(1)))
+    centres = shown[16, [int((k + 0.5) * 32 / 6) for k in range(6)]].astype(int)
+    assert np.abs(centres - COLOURS).max() <= 3
 
 
 def test_a_picture_is_never_magnified(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def test_the_frame_rate_is_kept(tmp_path: Path, fps: float) -> None:
     assert np.abs(np.diff(seconds) - 1 / fps).max() < 1e-4
 
 
+def test_a_file_names_its_matrix_its_colours_and_their_curve(tmp_path: Path) -> None:
+    save_video(tmp_path / "a.mp4", gradient(4, 16, 16), 8)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == (6, 1, 1)
+
+
 def test_saturated_colours_survive_a_tiny_file(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (1, 8, 8, 3)).repeat(4, 1).repeat(4, 2)
     save_tiny(tmp_path / "a.mp4", frames.repeat(8, 0), 8)

@@ -8,6 +8,7 @@ from vidboot.corruption.thresholds import TextThresholds
 from vidboot.trust import SURE
 
 SLID = 0.6  # score of a line that slides straight and fast to its place or out of it: things of the scene seldom do
+UPRIGHT = 0.45  # of one higher than wide that only comes, or only goes, at once: people who pass hide walls so
 SLIDES = 0.4  # of one that moves a little before or after: a caption, or a thing of the scene that was at rest
 
 
@@ -36,7 +37,8 @@ def _score_of_standing(line: Line) -> float:
     if comes and goes:
         return 0.85
     if comes or goes:
-        return 0.7
+        x0, y0, x1, y1 = line.tight
+        return 0.7 if x1 - x0 >= y1 - y0 else UPRIGHT
     if line.ticks.sure:
         return 0.7
     return 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3

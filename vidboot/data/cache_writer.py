@@ -66,12 +66,16 @@ def _write_all(video: Video, orders: list[Order]) -> str:
     writers = [_Writer(order, resizers[order.height, order.width, order.enlarge]) for order in orders]
     last = max(order.shot.last for order in orders)
     try:
+        waiting = sorted(writers, key=lambda writer: writer.first, reverse=True)
+        writing: list[_Writer] = []
         for decoded in video.frames():
-            for writer in writers:
-                writer.write(decoded, video)
+            while waiting and waiting[-1].first <= decoded.index:
+                writing.append(waiting.pop())
+            # A film has thousands of shots: only those under way hold a file open.
+            writing = [writer for writer in writing if not writer.write(decoded, video)]
             if decoded.index >= last:
                 break
-        unfinished = [writer for writer in writers if not writer.finish()]
+        unfinished = [*waiting, *writing]
     finally:
         for writer in writers:
             writer.discard()
@@ -94,22 +98,24 @@ class _Writer:
         self._partial_times = self._partial.with_suffix(f".times{PARTIAL}")
         self._file: IO[bytes] | None = None
 
-    def write(self, decoded: Decoded, video: Video) -> None:
-        """Write the frame as often as it is wanted."""
+    @property
+    def first(self) -> int:
+        """The first frame that is wanted."""
+        return self._wanted[0]
+
+    def write(self, decoded: Decoded, video: Video) -> bool:
+        """Write the frame as often as it is wanted; once all are, give the files their names and return True."""
         wanted = self._wanted
-        if self._written == len(wanted) or wanted[self._written] != decoded.index:
-            return
+        if wanted[self._written] != decoded.index:
+            return False
         pixels = self._resize(decoded.picture, video.geometry(decoded.picture)).tobytes()
         file = self._file or self._begin()
         while self._written < len(wanted) and wanted[self._written] == decoded.index:
             file.write(pixels)
             self._written += 1
-
-    def finish(self) -> bool:
-        """Give the files their names if all frames were written; return whether they were."""
-        if self._file is None or self._written < len(self._wanted):
+        if self._written < len(wanted):
             return False
-        self._file.close()
+        file.close()
         with self._partial_times.open("wb") as times:
             np.save(times, self._times)
         self._partial_times.replace(self._order.times_path)

@@ -22,7 +22,7 @@ from vidboot.data.geometry import Geometry, center_crop_box
 
 __all__ = ["FILTER", "Decoded", "Resizer", "Thumbnailer", "Video", "center_crop_box", "choose_stream"]
 
-FILTER = "area-2"
+FILTER = "area-3"
 """Name and version of what happens to pixels between decoder and cache."""
 
 # With "area" alone, swscale darkens video by 1.8 levels and halves the resolution of colour, on both ends.
@@ -37,6 +37,8 @@ FORMATS = (
 HDR_TO_STANDARD = {16: "relative_colorimetric", 18: "perceptual"}
 """How the curves of high dynamic range, perceptual quantizer and hybrid log-gamma, become standard range: with the
 first, what ffmpeg calls perceptual turns bright skies pink."""
+UNTAGGED, HIGH_DEFINITION = 2, 720
+"""Matrix of a picture that names none, and the lines from which it then is BT.709, as players guess, not BT.601."""
 OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
 
@@ -194,7 +196,7 @@ class Resizer:
         self.width = width
         self.enlarge = enlarge
         self._graph = av.filter.Graph()
-        self._graph_is_for: tuple[Geometry, str, int] | None = None
+        self._graph_is_for: tuple[Geometry, str, int, int] | None = None
 
     def __call__(self, picture: VideoFrame, geometry: Geometry) -> np.ndarray:
         """Return the picture as uint8 RGB, [H, W, 3].
@@ -202,7 +204,7 @@ class Resizer:
         Raises:
             ValueError: the picture is smaller than the target, and is not to be enlarged.
         """
-        key = (geometry, picture.format.name, picture.color_trc)
+        key = (geometry, picture.format.name, picture.color_trc, picture.colorspace)
         if key != self._graph_is_for:
             self._graph, self._graph_is_for = self._make_graph(picture, geometry), key
         self._graph.push(picture)
@@ -228,7 +230,9 @@ class Resizer:
             time_base=picture.time_base or Fraction(1, 1000),
         )
         crop = graph.add("crop", f"{x1 - x0}:{y1 - y0}:{x0}:{y0}:exact=1")
-        nodes = [source, crop, graph.add("scale", f"{width}:{height}:flags={SCALE_FLAGS}")]
+        high = picture.colorspace == UNTAGGED and min(picture.width, picture.height) >= HIGH_DEFINITION
+        guess = ":in_color_matrix=bt709" if high and not picture.format.is_rgb else ""
+        nodes = [source, crop, graph.add("scale", f"{width}:{height}:flags={SCALE_FLAGS}{guess}")]
         if (intent := HDR_TO_STANDARD.get(picture.color_trc)) is not None:
             # By way of RGB: of other formats this scaler forgets what matrix they came by.
             nodes.append(graph.add("format", "gbrp16le"))

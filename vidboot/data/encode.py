@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Readers that ignore colour tags assume BT.601, so write that matrix and tag it.
 _SMPTE170M = 6
+# What its red, green and blue are, and their curve: those of nearly all videos, and of screens.
+_BT709 = 1
 MP4 = (".mp4", ".m4v")
 # For small pictures x264's macroblock tree reads memory nobody wrote: about one file in a thousand then differs.
 _REPEATABLE = "mbtree=0"
@@ -121,7 +123,7 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
         if exact:
             return
-        context.colorspace = context.color_primaries = context.color_trc = _SMPTE170M
+        context.colorspace, context.color_primaries, context.color_trc = _SMPTE170M, _BT709, _BT709
         context.color_range = ColorRange.MPEG
 
     def __enter__(self) -> Self:

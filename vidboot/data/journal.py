@@ -96,6 +96,9 @@ class Journal:
 
     def _remember(self, scanned: Scanned) -> None:
         file = scanned.file
+        before = self._known.get(file.path)
+        if before is not None and self.paths_of_size(before.file.size).get(before.file.sha256) == file.path:
+            del self._paths_of_size[before.file.size][before.file.sha256]  # what has those bytes is elsewhere now
         self._known[file.path] = scanned
         if file.status == "usable" and file.sha256:  # a refusal is only the path's own: touched, it is tried again
             self._paths_of_size.setdefault(file.size, {})[file.sha256] = file.path
