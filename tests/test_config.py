@@ -140,3 +140,9 @@ def test_the_page_of_settings_is_that_of_the_code_and_explains_each() -> None:
     meanings = dict(list_settings.settings(Config))
     assert len(meanings) > 60
     assert all(meanings.values())
+
+
+def test_a_preset_and_a_file_are_too_many(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("")
+    with pytest.raises(ValueError, match="not from both"):
+        read(preset="tiny", path=tmp_path / "mine.toml")

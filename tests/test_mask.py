@@ -193,6 +193,11 @@ def test_what_is_seen_in_a_file_that_was_replaced_is_not_kept(folder: Path, tmp_
     assert json.loads(mask(folder, work).stdout)["failed"] == {}
 
 
+def test_a_folder_of_decisions_is_a_wrong_call(folder: Path, tmp_path: Path) -> None:
+    result = mask(folder, tmp_path / "work", "--apply", str(tmp_path))
+    assert (result.exit_code, "is a folder, not a decisions file" in result.stderr) == (2, True)
+
+
 def test_a_folder_without_a_usable_video_is_work_that_failed(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").write_text("not a video")

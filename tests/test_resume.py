@@ -85,7 +85,7 @@ def test_a_trained_run_of_another_version_is_refused_by_every_verb(run: Path, ro
     check_refused(train(root, "--set", "precision=float32", out="later"), 2, words)
 
 
-def test_a_run_that_other_videos_came_to_says_how_many(run: Path, root: Path, tmp_path: Path) -> None:
+def test_a_run_that_other_videos_came_to_says_which(run: Path, root: Path, tmp_path: Path) -> None:
     Path(shutil.copytree(root / "videos", tmp_path / "videos"))
     shutil.copytree(run, tmp_path / "run")
     more, less = (sorted((tmp_path / "videos").glob(kind))[0] for kind in ("low*.mp4", "clip*.mp4"))
@@ -94,4 +94,4 @@ def test_a_run_that_other_videos_came_to_says_how_many(run: Path, root: Path, tm
     save_tiny(tmp_path / "videos" / "new.mp4", np.stack(frames)[::-1], 8.0)
     less.unlink()
     result = train(tmp_path, "--set", "precision=float32")
-    check_refused(result, 2, "was begun with other videos (1 of them are not used now, 1 were not used then)")
+    check_refused(result, 2, f"was begun with other videos: put {less.name} back and take new.mp4 away, or use")

@@ -20,7 +20,9 @@ Work = Annotated[
 Videos = Annotated[Path, typer.Argument(help="A folder of videos, searched whole, or one file. Never written to.")]
 PRESET, TARGET = "real", "64x32x32@12"
 """What is trained, and what a scan therefore asks of a folder, unless one says otherwise."""
-Preset = Annotated[str, typer.Option(help="A complete set of settings: smoke, tiny, real or base.")]
+Preset = Annotated[
+    str | None, typer.Option(help=f"A complete set of settings: smoke, tiny, real or base; default {PRESET}.")
+]
 SettingsFile = Annotated[Path | None, typer.Option("--config", help="A settings file instead of a preset.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: part.name=value.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory that vidboot train made.")]
@@ -76,7 +78,9 @@ def mask(
         check_apart(videos, page)
         folder = work_folder(videos, work)
         if decisions:
-            result, text = review.apply_decisions(folder, decisions), f"merged {decisions}\n"
+            result = review.apply_decisions(folder, decisions)
+            counts = "{decisions} decisions on {videos} videos; {changed} of their masks changed".format(**result)
+            text = f"merged {counts}\n"
         else:
             result, text = _find_masks(videos, folder, kinds, text_model)
         with on_stderr("review") as progress:
@@ -104,7 +108,7 @@ def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | 
 def train(
     videos: Videos,
     out: Annotated[Path, typer.Option(help="The run directory; made, or resumed.")],
-    preset: Preset = PRESET,
+    preset: Preset = None,
     config: SettingsFile = None,
     settings: Settings = None,
     work: Work = None,
@@ -114,10 +118,14 @@ def train(
     with told():
         from vidboot import config as configs
 
-        chosen = configs.read(preset=preset, path=config, settings=settings or ())
+        chosen = configs.read(preset=_or_usual(preset, config), path=config, settings=settings or ())
         result = run_training(videos, out, chosen, work_folder(videos, work))
     lacking = f"; {result['lacking']}" if result["lacking"] else ""
     show(result, as_json, lambda: f"trained {', '.join(result['stages'])} into {out}{lacking}")
+
+
+def _or_usual(preset: str | None, config: Path | None) -> str | None:
+    return PRESET if preset is None and config is None else preset
 
 
 def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, Any]:
@@ -137,7 +145,7 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     return {
         "run": str(out),
         "stages": [p.parent.name for p in sorted(out.glob("*/weights.safetensors"))],
-        "videos": len(files),
+        "videos": len(run.record["videos"]),
         "precision": run.record["precision"],
         "lacking": verb.lacking(run),
     }
@@ -276,7 +284,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs; default NAME.compare, beside the working folder.")
     ] = None,
-    preset: Preset = PRESET,
+    preset: Preset = None,
     config: SettingsFile = None,
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the nets and the samples; like --set seed=.")] = None,
@@ -295,7 +303,7 @@ def compare(
         from vidboot.data.progress import on_stderr
 
         changed = [*(settings or ()), *([] if seed is None else [f"seed={seed}"])]
-        chosen = configs.read(preset=preset, path=config, settings=changed)
+        chosen = configs.read(preset=_or_usual(preset, config), path=config, settings=changed)
         result = story.compare(
             videos,
             out or place_of(videos) / f"{videos.resolve().name}.compare",

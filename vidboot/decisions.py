@@ -67,6 +67,8 @@ def read(path: Path) -> dict[str, list[Decision]]:
         content = _File.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ValueError(f"there is no decisions file {path}") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{path} is a folder, not a decisions file") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -48,7 +48,10 @@ class Disk:
 class Unfinished:
     """The folder of a video that is being sampled, and how many parts of the work are done.
 
-    A kill costs the part it interrupts. What stopped before the first was done, or makes another video, is begun anew.
+    A kill costs the part it interrupts. What stopped before the first was done is begun anew.
+
+    Raises:
+        ValueError: another video is under way there.
     """
 
     def __init__(self, folder: Path, video: Mapping[str, object]) -> None:
@@ -57,6 +60,12 @@ class Unfinished:
         self._state = folder / "state.json"
         state = json.loads(self._state.read_text()) if self._state.is_file() else {}
         self.begun = state.get("video") == video  # and there is something to go on with
+        if state and not self.begun and state["done"]:
+            other = ", ".join(sorted(key for key in video if state["video"].get(key) != video[key]))
+            raise ValueError(
+                f"{folder} holds {state['done']} parts, done, of another video (another {other}): the call that began "
+                "it ends it; delete that folder to give it up, or use another --out"
+            )
         self.done: int = state["done"] if self.begun else 0
         if not self.begun:
             for left in folder.glob("[!.]*"):  # all but the lock

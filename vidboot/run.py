@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vidboot.errors import DISK_FULL
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 class Run:

@@ -4,7 +4,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,24 @@ from vidboot.data.locks import one_at_a_time
 from vidboot.data.owner import check_apart, claim
 from vidboot.data.probe import Refusal, check_readable
 from vidboot.data.progress import Progress, printable, silent
-from vidboot.data.records import FILES, MEANING, FileRecord, Reason, Scanned, Shot, read_files, read_shots
+from vidboot.data.records import (
+    FILES,
+    MEANING,
+    FileRecord,
+    Reason,
+    Scanned,
+    Shot,
+    read_files,
+    read_shots,
+    write_jsonl,
+)
 from vidboot.errors import WorkFailed
 
 __all__ = ["NoUsableVideo", "Rules", "Target", "audit", "format_table", "scan", "summary"]
 
+LINES = "views.jsonl"
+"""What each shot can teach of the target that was asked for last."""
+NAMED = 5
 LEAST_LIMIT_SECONDS = 60.0
 LIMIT_SECONDS_PER_BYTE = 5e-6
 
@@ -64,7 +77,9 @@ def scan(
         NoUsableVideo: no file can be used; the records are written all the same.
     """
     files, shots = usable(videos, work, progress=progress, workers=workers)
-    return summary(files, ledger(files, shots, target, hidden=hidden_by_masks(work / "masks"), rules=rules))
+    lines = ledger(files, shots, target, hidden=hidden_by_masks(work / "masks"), rules=rules)
+    write_jsonl(work / LINES, map(asdict, lines))
+    return {**summary(files, lines), "work": str(work)}
 
 
 def audit(
@@ -113,6 +128,7 @@ def summary(files: Sequence[FileRecord], lines: Sequence[Line]) -> dict[str, Any
         "files": len(files),
         "usable": sum(file.status == "usable" for file in files),
         "refused": dict(sorted(refused.items())),
+        "end_early": sum(file.status == "usable" and bool(file.message) for file in files),
         "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
         "kept_by_filtering_seconds": round(kept_by_filtering(files, lines), 3),
     }
@@ -130,6 +146,10 @@ def format_table(work: Path, target: Target, *, rules: Rules = DEFAULT_RULES, wi
     refused = [file for file in files if file.status == "refused"]
     if refused:
         console.print(_refused_table(refused))
+    short = [f"{printable(file.path)} {file.message}" for file in files if file.status == "usable" and file.message]
+    for line in short[:NAMED] + [f"and {len(short) - NAMED} more end early"] * (len(short) > NAMED):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"file by file: {work / LINES}", markup=False, highlight=False, soft_wrap=True)
     return text.getvalue()
 
 

@@ -16,7 +16,7 @@ from vidboot.composition import whole
 from vidboot.config import Config, check
 from vidboot.data.clips import mean_colour
 from vidboot.data.locks import alone
-from vidboot.data.progress import Progress, silent
+from vidboot.data.progress import Progress, printable, silent
 from vidboot.device import device_of, faster_precision
 from vidboot.fit import Report
 from vidboot.leak import templates
@@ -27,7 +27,7 @@ from vidboot.run import Run, begun, check_empty, make, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
 
-AT_ONCE = 2
+AT_ONCE, NAMED = 2, 5
 """Lines of stages that share the cores of a CPU."""
 LEAST_LONG_SHOTS = 2
 """A coarser level needs this many shots that fill half of its window."""
@@ -212,7 +212,7 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
         if changed:
             raise ValueError(f"{out} was begun with other settings ({changed}): use them, or another --out")
         if run.record["data"] != data.digest:
-            raise ValueError(f"{out} was begun with {_other(run.record, data)}: put them back, or use another --out")
+            raise ValueError(f"{out} was begun with {_other(run.record, data)}, or use another --out")
         run.record["config"]["device"] = settings["device"]
         return run
     pools = [
@@ -235,16 +235,24 @@ def _open(out: Path, config: Config, data: TrainingData) -> Run:
     return Run.create(out, record)
 
 
-def _videos(data: TrainingData) -> list[str]:
-    return sorted({entry.sha256 for entry in (*data.low, *data.sharp)})
+def _videos(data: TrainingData) -> dict[str, str]:
+    """SHA-256 -> path."""
+    return {entry.sha256: entry.source for entry in (*data.low, *data.sharp)}
 
 
 def _other(record: Mapping[str, Any], data: TrainingData) -> str:
-    """Say how the videos that a run was begun with differ from those that are there now."""
-    then, now = set(record.get("videos", ())), set(_videos(data))
-    if then == now:
-        return "other cuts or masks of the same videos"
-    return f"other videos ({len(then - now)} of them are not used now, {len(now - then)} were not used then)"
+    """Say how the videos that a run was begun with differ from those that are there now, and what to do."""
+    then, now = record["videos"], _videos(data)
+    gone, new = ([a[sha] for sha in a if sha not in b] for a, b in ((then, now), (now, then)))
+    if not gone and not new:
+        return "other cuts or masks of the same videos: put those back"
+    todo = [f"put {_some(gone)} back"] * bool(gone) + [f"take {_some(new)} away"] * bool(new)
+    return f"other videos: {' and '.join(todo)}"
+
+
+def _some(paths: list[str]) -> str:
+    shown = ", ".join(map(printable, sorted(paths)[:NAMED]))
+    return f"{shown} and {len(paths) - NAMED} more" if len(paths) > NAMED else shown
 
 
 def _differences(a: Any, b: Any, name: str = "") -> Iterator[str]:

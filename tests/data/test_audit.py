@@ -17,7 +17,7 @@ from vidboot.data import decord_check, workers
 from vidboot.data.journal import Journal
 from vidboot.data.probe import probe
 from vidboot.data.records import FileRecord, Reason, Scanned, read_files, read_shots
-from vidboot.scan import NoUsableVideo, Target, audit, format_table, scan
+from vidboot.scan import LINES, NoUsableVideo, Target, audit, format_table, scan
 
 TARGET = Target(16, 32, 32, 8.0)
 
@@ -134,6 +134,36 @@ def test_a_file_whose_bytes_are_gone_is_not_known_by_them(videos: Path, work: Pa
     (videos / "a.mp4").unlink()
     (videos / "b.mp4").write_bytes(first)
     assert [(file.path, file.frames) for file in audit(videos, work)[0]] == [("b.mp4", 20)]
+
+
+def test_a_download_that_broke_off_is_used_as_far_as_it_goes_and_told(videos: Path, work: Path) -> None:
+    film = write_film(videos / "a.mp4", moving_square(80, 64, 64), options={"movflags": "+faststart"})
+    with av.open(str(film)) as source, av.open(str(videos / "b.mp4"), "w", options={"movflags": "faststart"}) as front:
+        stream = front.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                front.mux(packet)
+    whole = (videos / "b.mp4").read_bytes()
+    (videos / "b.mp4").write_bytes(whole[: len(whole) * 6 // 10])
+    result = scan(videos, work, TARGET)
+    assert result["end_early"] == 1
+    files = {file.path: file for file in read_files(work)}
+    assert files["a.mp4"].message == ""
+    assert 20 < files["b.mp4"].frames < 60
+    assert files["b.mp4"].message == f"ends early: {files['b.mp4'].seconds:.1f} of 10.0 s"
+    assert f"b.mp4 {files['b.mp4'].message}" in format_table(work, TARGET)
+
+
+def test_each_shot_is_listed_with_what_it_teaches(videos: Path, work: Path) -> None:
+    write_film(videos / "a.mp4", moving_square(40, 64, 64))
+    write_film(videos / "b.mp4", moving_square(40, 16, 16))
+    scan(videos, work, TARGET)
+    rows = [json.loads(line) for line in (work / LINES).read_text().splitlines()]
+    assert [(row["path"], row["view"], row["reason"]) for row in rows] == [
+        ("a.mp4", "full", ""),
+        ("b.mp4", "low_res", ""),
+    ]
 
 
 def test_the_order_of_decoding_does_not_show(videos: Path, tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ class Journal:
     def finish(self, files: Sequence[FileRecord], shots: Sequence[Shot]) -> None:
         """Write files.jsonl and shots.jsonl, unless they say so already, and forget the journal."""
         if list(files) != self._written:
-            write_jsonl(self._work / SHOTS, shots)
-            write_jsonl(self._work / FILES, files)
+            write_jsonl(self._work / SHOTS, map(to_json, shots))
+            write_jsonl(self._work / FILES, map(to_json, files))
         if self._appended is not None:
             self._appended.close()
         (self._work / NAME).unlink(missing_ok=True)

@@ -21,6 +21,8 @@ from vidboot.data.records import FileRecord, Reason, Scanned, Shot, Span
 MOST_PIXELS = 8192 * 8704
 MOST_LOOKED_AT = 1920 * 1088  # pixels of a frame that may be blank
 # Frames that were decoded earn time for more: of a picture that stands still there may be many in a small file.
+ENDS_EARLY = 0.95
+"""Share of the seconds that a header promises from which on what is missing may be rounding."""
 EARNS_EVERY, SECONDS_PER_FRAME = 64, 0.5
 ENCRYPTED_TAGS = ("encv", "drmi", "drmt")
 
@@ -153,13 +155,15 @@ def _decode(path: Path, record: FileRecord) -> Iterator[Scanned | workers.Earned
             frames.keep(decoded, video)
             if decoded.index % EARNS_EVERY == EARNS_EVERY - 1:
                 yield workers.Earned(EARNS_EVERY * SECONDS_PER_FRAME)
-        average_fps = video.average_fps
+        average_fps, promised = video.average_fps, _promised_seconds(video)
         encrypted = str(video.stream.codec_context.codec_tag) in ENCRYPTED_TAGS
         broken = video.broken_packets
     if frames.picture is None:
         yield Scanned(_without_frames(record, encrypted=encrypted, broken=broken))
         return
     scanned = _describe(record, frames, average_fps)
+    if scanned.file.status == "usable" and (message := _ends_early(scanned.file.seconds, promised)):
+        scanned = replace(scanned, file=replace(scanned.file, message=message))
     yield scanned
     checkable = scanned.file.status == "usable" and not any(frames.damaged)
     if not checkable or not decord_check.worth_checking(codec, frames.picture, scanned.file.frames):
@@ -179,6 +183,19 @@ def _open(path: Path) -> Video:
         if _looks_like_video(path):
             raise Refusal(Reason.DAMAGED, f"cannot be opened: {_cause(error)}") from error
         raise Refusal(Reason.NOT_VIDEO, "the content is no video format we know") from error
+
+
+def _promised_seconds(video: Video) -> float | None:
+    """How long the header says that the pictures last; None if it does not."""
+    stream = video.stream
+    return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+
+
+def _ends_early(seconds: float, promised: float | None) -> str:
+    """Say that a file, as of a download that broke off, holds less than it promises; empty if it does not."""
+    if promised is None or seconds > ENDS_EARLY * promised or promised - seconds < 0.5:
+        return ""
+    return f"ends early: {seconds:.1f} of {promised:.1f} s"
 
 
 def _cause(error: Exception) -> str:

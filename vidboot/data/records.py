@@ -153,11 +153,11 @@ def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
                 raise ValueError(f"line {number} of {path} is not JSON ({error.msg}): delete the file") from error
 
 
-def write_jsonl(path: Path, records: Iterable[FileRecord | Shot]) -> None:
-    """Write records as JSON lines: whole or not at all."""
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write JSON lines: whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(to_json(record)) + "\n" for record in records)
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
         lines.flush()
         os.fsync(lines.fileno())
     partial.replace(path)
