@@ -19,7 +19,7 @@ from vidboot import inpaint, masks, restore, visibility
 from vidboot.__main__ import app
 from vidboot.build import Model, Parts, low_res_stage
 from vidboot.composition import in_memory, known
-from vidboot.data.encode import save_video
+from vidboot.data.encode import VideoWriter, save_video
 from vidboot.data.survey import survey
 from vidboot.inpaint import Filler, schedule
 from vidboot.masks import Event, Mask
@@ -272,6 +272,22 @@ def test_the_clips_sound_comes_along_in_time(run: Path, tmp_path: Path) -> None:
     assert json.loads(call(run, tmp_path).stdout)["sound"] is True
     assert packets(tmp_path / "out.mp4") == packets(path)
     assert len(decoded(tmp_path / "out.mp4")[0]) == 30
+
+
+def test_a_sound_that_would_be_out_of_time_is_left_out_and_that_is_told(run: Path, tmp_path: Path) -> None:
+    path, mask = clip(tmp_path)
+    at = np.arange(30) / FPS + 300 * (np.arange(30) >= 15)  # a clock that leaps by minutes
+    shown, _ = decoded(path)
+    with VideoWriter(path, mask.width, mask.height, FPS, ticks=90_000) as writer:
+        writer.write(shown, at)
+    with_tone(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    masks.save(tmp_path / "masks" / f"{sha256}.json", replace(mask, sha256=sha256))
+    result = json.loads(call(run, tmp_path).stdout)
+    assert result["sound"] is False
+    assert "without sound, which would be out of time" in restore.sentence(result)
+    with av.open(str(tmp_path / "out.mp4")) as written:
+        assert not written.streams.audio
 
 
 def test_wrong_calls_are_one_sentence_and_write_nothing(run: Path, tmp_path: Path) -> None:

@@ -71,8 +71,9 @@ def restore(
     Args:
         run_path: a trained run.
         video: the clip.
-        out: the mp4 file to write, with the clip's sound where mp4 can hold it; its folder also holds the fills
-            meanwhile, and the state of a stretch of them, some 110 bytes a pixel of the model's size.
+        out: the mp4 file to write, with the clip's sound where mp4 can hold it and it fits the pictures' clock; its
+            folder also holds the fills meanwhile, and the state of a stretch of them, some 110 bytes a pixel of the
+            model's size.
         masks_folder: with the clip's mask, SHA256.json.
         lossless: store the very pixels (H.264 in RGB, which not every player shows).
         seed: the same seed gives the same fill.
@@ -117,7 +118,7 @@ def restore(
 
         restorer = _Restorer(filler, clip, mask, unfinished, on_sweep)
         _write(out, clip, restorer.frames(holes), lossless=lossless)
-        sound = add_sound(out, video, start_seconds=float(clip.pts_seconds[0]))
+        sound = clip.own_clock and add_sound(out, video, start_seconds=float(clip.pts_seconds[0]))
     return {
         "video": str(out),
         "frames": len(clip.pts_seconds),
@@ -131,6 +132,7 @@ def restore(
         "filled_at": f"{config.width}x{config.height}",
         "enlarged_by": round((boxes[0][2] - boxes[0][0]) / config.width, 3),
         "sound": sound,
+        "own_clock": clip.own_clock,
     }
 
 
@@ -164,6 +166,8 @@ def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, 
 def sentence(result: dict[str, Any]) -> str:
     """Return the result as a person reads it."""
     end = "with its sound" if result["sound"] else "without sound"
+    if not result["own_clock"]:
+        end += ", which would be out of time, as the clip's clock leaps or stands still"
     if waiting := result["to_review"]:
         end += f"; found, but waiting for review and not filled: {waiting}"
     if not result["filled_frames"]:

@@ -25,6 +25,8 @@ class Survey:
     """As displayed, px."""
     pts_seconds: np.ndarray
     """Of every frame, on the file's own, repaired clock, [T]."""
+    own_clock: bool
+    """Whether nothing had to be repaired of it: else a sound that follows the file's clock no longer fits."""
     cuts: tuple[int, ...]
     """First frame of each shot but the first."""
 
@@ -64,10 +66,12 @@ def survey(path: Path) -> Survey:
         raise ValueError(f"the pixels of {path} are not square ({aspect}): store it with square pixels first")
     if hdr:
         raise ValueError(f"{path} is in high dynamic range, which would be lost: store it in standard range first")
-    pts_seconds = times.repair(np.array(seconds, np.float64), average_fps).round(6)
+    raw_seconds = np.array(seconds, np.float64)
+    pts_seconds = times.repair(raw_seconds, average_fps).round(6)
+    own_clock = times.same_clock(raw_seconds, pts_seconds)
     side = shots.THUMBNAIL
     found = shots.find_cuts(np.frombuffer(thumbnails, np.uint8).reshape(-1, side, side), pts_seconds)
-    return Survey(path, sha256, *sizes.pop(), pts_seconds, tuple(int(cut) for cut in found))
+    return Survey(path, sha256, *sizes.pop(), pts_seconds, own_clock, tuple(int(cut) for cut in found))
 
 
 def _decode(video: Video) -> tuple[list[float], bytearray, set[tuple[int, int]]]:
