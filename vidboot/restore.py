@@ -157,7 +157,9 @@ def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, 
     """Write frames as they come, each part with the number of its first, at the clip's own times."""
     ticks = None if clip.evenly_timed else TICKS
     pix_fmt = "rgb24" if lossless else "yuv420p"
-    with VideoWriter(out, clip.width, clip.height, clip.fps, pix_fmt=pix_fmt, ticks=ticks) as writer:
+    last_seconds = clip.last_seconds if ticks or clip.last_seconds * clip.fps > 1.5 else None
+    size = clip.width, clip.height
+    with VideoWriter(out, *size, clip.fps, pix_fmt=pix_fmt, ticks=ticks, last_seconds=last_seconds) as writer:
         for first, frames in parts:
             at = clip.pts_seconds[first : first + len(frames)] - clip.pts_seconds[0]
             writer.write(frames, at if ticks else None)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -60,6 +61,20 @@ def test_the_frame_rate_is_kept(tmp_path: Path, fps: float) -> None:
     save_video(tmp_path / "a.mp4", gradient(30, 16, 16), fps)
     _, seconds = decode(tmp_path / "a.mp4")
     assert np.abs(np.diff(seconds) - 1 / fps).max() < 1e-4
+
+
+@pytest.mark.parametrize("ticks", [None, 90_000])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "rgb24"])
+@pytest.mark.parametrize("T", [1, 2, 30])
+def test_the_last_frame_lasts_as_long_as_asked(
+    tmp_path: Path, T: int, pix_fmt: Literal["yuv420p", "rgb24"], ticks: int | None
+) -> None:
+    path, at = tmp_path / "a.mp4", np.arange(T) / 8
+    with VideoWriter(path, 16, 16, 8, pix_fmt=pix_fmt, ticks=ticks, last_seconds=10) as writer:
+        writer.write(gradient(T, 16, 16), at if ticks else None)
+    with av.open(str(path)) as container:
+        assert container.duration == pytest.approx((at[-1] + 10) * av.time_base, abs=1000)
+    assert decode(path)[1] == pytest.approx(at, abs=1e-4)
 
 
 def test_saturated_colours_survive_a_tiny_file(tmp_path: Path) -> None:

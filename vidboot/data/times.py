@@ -6,6 +6,8 @@ DEFAULT_FPS = 25.0
 LONGEST_GAP_SECONDS = 60.0
 LATEST_START_SECONDS = 7 * 86400.0
 SHORTEST_STEP_SECONDS = 1e-4
+ROUNDING_SECONDS = 2e-3
+"""Of a time that a container counts in milliseconds, and of another beside it."""
 IN_TIME_SECONDS = 0.05
 """Pictures and sound that are no further apart than this seem to be together."""
 MOST_REORDERED_FRAMES = 16
