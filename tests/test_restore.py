@@ -327,12 +327,20 @@ def test_wrong_calls_are_one_sentence_and_write_nothing(run: Path, tmp_path: Pat
         stream.width, stream.height, stream.codec_context.color_trc = 40, 24, 16
         container.mux(stream.encode(av.VideoFrame(40, 24, "yuv420p")))
         container.mux(stream.encode())
+    fine = tmp_path / "fine.mp4"
+    with av.open(str(fine), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 40, 24, "yuv420p10le"
+        container.mux(stream.encode(av.VideoFrame(40, 24, "yuv420p10le")))
+        container.mux(stream.encode())
     cases: list[tuple[tuple[object, ...], str]] = [
         (("--masks", tmp_path / "none"), "has no mask of"),
         (("--masks", tmp_path / "broken"), "is not a mask file"),
         (("--video", tmp_path / "text.mp4"), "cannot be read as a video"),
         (("--video", tmp_path / "gone.mp4"), "cannot be read as a video"),
         (("--video", hdr), "is in high dynamic range"),
+        (("--video", fine, "--lossless"), "has 10 bits a component"),
+        (("--video", fine), "has no mask of"),  # but it may be filled
         (("--steps", 1), "at least 2"),
         (("--samples", 0), "at least 1"),
         (("--policy", "direct"), "holds no trained 'direct'"),

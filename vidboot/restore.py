@@ -86,8 +86,8 @@ def restore(
         What ``vidboot restore --json`` prints.
 
     Raises:
-        ValueError: the clip or its mask cannot be read, the run is not trained, ``out`` cannot be written, or
-            another process makes it.
+        ValueError: the clip or its mask cannot be read, the clip has more than 8 bits a component and is to be
+            ``lossless``, the run is not trained, ``out`` cannot be written, or another process makes it.
     """
     if samples < 1:
         raise ValueError(f"{samples = } must be at least 1")
@@ -101,6 +101,8 @@ def restore(
     filler = Filler(Model(run), policy, sigmas, seed, samples)
     filler.model.stream(policy, filler.length(2))  # a run that is not trained is known before the clip is read
     clip = survey(video)
+    if lossless and clip.bits > 8:
+        raise ValueError(f"{video} has {clip.bits} bits a component, of which lossless keeps 8: store it in 8 first")
     mask = _mask_of(clip, masks_folder)
     config = filler.model.config.video
     boxes = tiles(clip.width, clip.height, config.width, config.height)

@@ -85,6 +85,12 @@ class Video:
         return self.stream.codec_context.color_trc in HDR_TO_STANDARD
 
     @property
+    def bits(self) -> int:
+        """Bits of the finest component of a pixel, as decoded; 0 before anything is known of it."""
+        pixel = self.stream.codec_context.format
+        return max(component.bits for component in pixel.components) if pixel else 0
+
+    @property
     def average_fps(self) -> float | None:
         """The stream's own claim, else the container's."""
         rate = self.stream.guessed_rate or self.stream.average_rate

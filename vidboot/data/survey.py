@@ -23,6 +23,8 @@ class Survey:
     width: int
     height: int
     """As displayed, px."""
+    bits: int
+    """Of the finest component of a pixel; `pictures` gives 8."""
     pts_seconds: np.ndarray
     """Of every frame, on the file's own, repaired clock, [T]."""
     own_clock: bool
@@ -56,7 +58,7 @@ def survey(path: Path) -> Survey:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         with Video(path) as video:
             seconds, last_seconds, thumbnails, sizes = _decode(video)
-            average_fps, aspect, hdr = video.average_fps, video.pixel_aspect, video.hdr
+            average_fps, aspect, hdr, bits = video.average_fps, video.pixel_aspect, video.hdr, video.bits
     except (OSError, LookupError, UnicodeDecodeError, av.error.FFmpegError) as error:
         cause = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path} cannot be read as a video: {cause}") from error
@@ -77,7 +79,7 @@ def survey(path: Path) -> Survey:
     side = shots.THUMBNAIL
     found = shots.find_cuts(np.frombuffer(thumbnails, np.uint8).reshape(-1, side, side), pts_seconds)
     cuts = tuple(int(cut) for cut in found)
-    return Survey(path, sha256, *sizes.pop(), pts_seconds, own_clock, last_seconds, cuts)
+    return Survey(path, sha256, *sizes.pop(), bits, pts_seconds, own_clock, last_seconds, cuts)
 
 
 def _decode(video: Video) -> tuple[list[float], float, bytearray, set[tuple[int, int]]]:
