@@ -265,6 +265,29 @@ def test_overlapping_events_hide_their_union_only_while_both_are_there() -> None
     np.testing.assert_array_equal(together, alone[0] & alone[1])
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_each_frame_hides_what_any_event_of_its_time_hides_and_each_set_of_them_is_drawn_once(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = rng.choice(np.arange(0, 8, 0.25), (rng.integers(30), 2))  # many begin or end on a frame, or together
+    boxes = rng.integers(0, 8, (len(times), 2))
+    events = [
+        subtitle(str(i), first=min(at), last=max(at), box=(x, y, x + 2, y + 1))
+        for i, (at, (x, y)) in enumerate(zip(times.tolist(), boxes.tolist(), strict=True))
+    ]
+    pts_seconds = rng.permutation(np.arange(0, 10, 0.125) + rng.choice([0, 0.0009, -0.0011], 80))
+    distinct, which = visibility.distinct_visible(mask(*events), pts_seconds, WHOLE, 10, 12, dilation=0)
+    tolerance = trust.TIME_TOLERANCE_SECONDS
+    active = np.array([
+        [e.first_seconds - tolerance <= at <= e.last_seconds + tolerance for e in events] for at in pts_seconds
+    ])  # fmt: skip
+    expected = np.ones((80, 10, 12), np.uint8)
+    for frame, present in zip(expected, active, strict=True):
+        for x, y in boxes[present]:
+            frame[y : y + 1, x : x + 2] = 0
+    np.testing.assert_array_equal(distinct[which], expected)
+    assert len(distinct) == len(np.unique(active, axis=0))
+
+
 def test_cells_say_how_much_of_a_patch_is_visible() -> None:
     shown = np.ones((2, 4, 8), np.uint8)
     shown[1, :2, :3] = 0

@@ -19,7 +19,7 @@ from vidboot import inpaint, masks, restore, visibility
 from vidboot.__main__ import app
 from vidboot.build import Model, Parts, low_res_stage
 from vidboot.composition import in_memory, known
-from vidboot.data.encode import save_video
+from vidboot.data.encode import VideoWriter, save_video
 from vidboot.data.survey import survey
 from vidboot.inpaint import Filler, schedule
 from vidboot.masks import Event, Mask
@@ -262,16 +262,56 @@ def test_what_waits_for_review_is_not_filled_and_is_told(run: Path, tmp_path: Pa
     assert told.endswith("found, but waiting for review and not filled: 1")
 
 
+def retime(path: Path, pts_seconds: np.ndarray, **how: Any) -> None:
+    frames, _ = decoded(path)
+    _, height, width, _ = frames.shape
+    with VideoWriter(path, width, height, FPS, ticks=90_000, **how) as writer:
+        writer.write(frames, pts_seconds)
+
+
+def move(mask: Mask, path: Path) -> None:
+    """Make it the mask of a clip that was changed."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    masks.save(path.parent / "masks" / f"{sha256}.json", replace(mask, sha256=sha256))
+
+
+def lasting(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return (container.duration or 0) / av.time_base
+
+
+@pytest.mark.parametrize("steps", [[0.125], [0.1, 0.3, 0.2], [5, 20]], ids=["even", "uneven", "slides"])
+def test_the_last_frame_stands_as_long_as_it_did(run: Path, tmp_path: Path, steps: list[float]) -> None:
+    path, mask = clip(tmp_path)
+    at = np.insert(np.cumsum(np.resize(steps, 29)), 0, 0.0)
+    retime(path, at, last_seconds=10)
+    move(mask, path)
+    assert lasting(path) == pytest.approx(at[-1] + 10, abs=1e-3)
+    assert call(run, tmp_path).exit_code == 0
+    assert lasting(tmp_path / "out.mp4") == pytest.approx(lasting(path), abs=min(steps))
+    np.testing.assert_allclose(decoded(tmp_path / "out.mp4")[1], at, atol=1e-3)
+
+
 def test_the_clips_sound_comes_along_in_time(run: Path, tmp_path: Path) -> None:
-    path, _ = clip(tmp_path)
+    path, mask = clip(tmp_path)
     assert json.loads(call(run, tmp_path).stdout)["sound"] is False
     with_tone(path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    mask = masks.load(next((tmp_path / "masks").glob("*.json")))
-    masks.save(tmp_path / "masks" / f"{sha256}.json", replace(mask, sha256=sha256))
+    move(mask, path)
     assert json.loads(call(run, tmp_path).stdout)["sound"] is True
     assert packets(tmp_path / "out.mp4") == packets(path)
     assert len(decoded(tmp_path / "out.mp4")[0]) == 30
+
+
+def test_a_sound_that_would_be_out_of_time_is_left_out_and_that_is_told(run: Path, tmp_path: Path) -> None:
+    path, mask = clip(tmp_path)
+    retime(path, np.arange(30) / FPS + 300 * (np.arange(30) >= 15))
+    with_tone(path)
+    move(mask, path)
+    result = json.loads(call(run, tmp_path).stdout)
+    assert result["sound"] is False
+    assert "without sound, which would be out of time" in restore.sentence(result)
+    with av.open(str(tmp_path / "out.mp4")) as written:
+        assert not written.streams.audio
 
 
 def test_wrong_calls_are_one_sentence_and_write_nothing(run: Path, tmp_path: Path) -> None:
@@ -287,12 +327,20 @@ def test_wrong_calls_are_one_sentence_and_write_nothing(run: Path, tmp_path: Pat
         stream.width, stream.height, stream.codec_context.color_trc = 40, 24, 16
         container.mux(stream.encode(av.VideoFrame(40, 24, "yuv420p")))
         container.mux(stream.encode())
+    fine = tmp_path / "fine.mp4"
+    with av.open(str(fine), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 40, 24, "yuv420p10le"
+        container.mux(stream.encode(av.VideoFrame(40, 24, "yuv420p10le")))
+        container.mux(stream.encode())
     cases: list[tuple[tuple[object, ...], str]] = [
         (("--masks", tmp_path / "none"), "has no mask of"),
         (("--masks", tmp_path / "broken"), "is not a mask file"),
         (("--video", tmp_path / "text.mp4"), "cannot be read as a video"),
         (("--video", tmp_path / "gone.mp4"), "cannot be read as a video"),
         (("--video", hdr), "is in high dynamic range"),
+        (("--video", fine, "--lossless"), "has 10 bits a component"),
+        (("--video", fine), "has no mask of"),  # but it may be filled
         (("--steps", 1), "at least 2"),
         (("--samples", 0), "at least 1"),
         (("--policy", "direct"), "holds no trained 'direct'"),

@@ -71,8 +71,9 @@ def restore(
     Args:
         run_path: a trained run.
         video: the clip.
-        out: the mp4 file to write, with the clip's sound where mp4 can hold it; its folder also holds the fills
-            meanwhile, and the state of a stretch of them, some 110 bytes a pixel of the model's size.
+        out: the mp4 file to write, with the clip's sound where mp4 can hold it and it fits the pictures' clock; its
+            folder also holds the fills meanwhile, and the state of a stretch of them, some 110 bytes a pixel of the
+            model's size.
         masks_folder: with the clip's mask, SHA256.json.
         lossless: store the very pixels (H.264 in RGB, which not every player shows).
         seed: the same seed gives the same fill.
@@ -85,8 +86,8 @@ def restore(
         What ``vidboot restore --json`` prints.
 
     Raises:
-        ValueError: the clip or its mask cannot be read, the run is not trained, ``out`` cannot be written, or
-            another process makes it.
+        ValueError: the clip or its mask cannot be read, the clip has more than 8 bits a component and is to be
+            ``lossless``, the run is not trained, ``out`` cannot be written, or another process makes it.
     """
     if samples < 1:
         raise ValueError(f"{samples = } must be at least 1")
@@ -100,6 +101,8 @@ def restore(
     filler = Filler(Model(run), policy, sigmas, seed, samples)
     filler.model.stream(policy, filler.length(2))  # a run that is not trained is known before the clip is read
     clip = survey(video)
+    if lossless and clip.bits > 8:
+        raise ValueError(f"{video} has {clip.bits} bits a component, of which lossless keeps 8: store it in 8 first")
     mask = _mask_of(clip, masks_folder)
     config = filler.model.config.video
     boxes = tiles(clip.width, clip.height, config.width, config.height)
@@ -117,7 +120,7 @@ def restore(
 
         restorer = _Restorer(filler, clip, mask, unfinished, on_sweep)
         _write(out, clip, restorer.frames(holes), lossless=lossless)
-        sound = add_sound(out, video, start_seconds=float(clip.pts_seconds[0]))
+        sound = clip.own_clock and add_sound(out, video, start_seconds=float(clip.pts_seconds[0]))
     return {
         "video": str(out),
         "frames": len(clip.pts_seconds),
@@ -131,6 +134,7 @@ def restore(
         "filled_at": f"{config.width}x{config.height}",
         "enlarged_by": round((boxes[0][2] - boxes[0][0]) / config.width, 3),
         "sound": sound,
+        "own_clock": clip.own_clock,
     }
 
 
@@ -155,7 +159,9 @@ def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, 
     """Write frames as they come, each part with the number of its first, at the clip's own times."""
     ticks = None if clip.evenly_timed else TICKS
     pix_fmt = "rgb24" if lossless else "yuv420p"
-    with VideoWriter(out, clip.width, clip.height, clip.fps, pix_fmt=pix_fmt, ticks=ticks) as writer:
+    last_seconds = clip.last_seconds if ticks or clip.last_seconds * clip.fps > 1.5 else None
+    size = clip.width, clip.height
+    with VideoWriter(out, *size, clip.fps, pix_fmt=pix_fmt, ticks=ticks, last_seconds=last_seconds) as writer:
         for first, frames in parts:
             at = clip.pts_seconds[first : first + len(frames)] - clip.pts_seconds[0]
             writer.write(frames, at if ticks else None)
@@ -164,6 +170,8 @@ def _write(out: Path, clip: Survey, parts: Iterator[tuple[int, np.ndarray]], *, 
 def sentence(result: dict[str, Any]) -> str:
     """Return the result as a person reads it."""
     end = "with its sound" if result["sound"] else "without sound"
+    if not result["own_clock"]:
+        end += ", which would be out of time, as the clip's clock leaps or stands still"
     if waiting := result["to_review"]:
         end += f"; found, but waiting for review and not filled: {waiting}"
     if not result["filled_frames"]:

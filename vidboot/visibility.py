@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -60,21 +61,30 @@ def distinct_visible(
     if dilation is None:
         dilation = default_dilation(mask.width, mask.height)
     kept = [event for event in mask.events if hides(event)]
-    active = _active(kept, np.asarray(pts_seconds, np.float64))  # [T, events]
-    used = np.flatnonzero(active.any(axis=0))
-    if not len(used):
-        return np.ones((1, height, width), np.uint8), np.zeros(len(pts_seconds), np.intp)
+    sets, which = _active(kept, np.asarray(pts_seconds, np.float64))
     rows, columns = _covered(y0, y1, height), _covered(x0, x1, width)
-    hidden = np.stack([_hidden_cells(mask, kept[i], rows, columns, dilation=dilation) for i in used])
-    together, which = np.unique(active[:, used], axis=0, return_inverse=True)
-    distinct = np.stack([hidden[present].any(axis=0) for present in together])
-    return (~distinct).astype(np.uint8), which.ravel()
+    hidden = {i: _hidden_cells(mask, kept[i], rows, columns, dilation=dilation) for i in set(chain(*sets))}
+    distinct = np.ones((len(sets), height, width), np.uint8)
+    for cells_shown, present in zip(distinct, sets, strict=True):
+        for i in present:
+            cells_shown[hidden[i]] = 0
+    return distinct, which
 
 
-def _active(events: Sequence[Event], pts_seconds: np.ndarray) -> np.ndarray:
+def _active(events: Sequence[Event], pts_seconds: np.ndarray) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """Return the sets of events that are active together, each once, and which of them is at each time, [T]."""
     first = np.array([event.first_seconds for event in events]) - TIME_TOLERANCE_SECONDS
     last = np.array([event.last_seconds for event in events]) + TIME_TOLERANCE_SECONDS
-    return (pts_seconds[:, None] >= first) & (pts_seconds[:, None] <= last)
+    # Between two times at which as many events have begun, and as many have ended, the same ones are active.
+    begun = np.searchsorted(np.sort(first), pts_seconds, side="right")
+    ended = np.searchsorted(np.sort(last), pts_seconds, side="left")
+    _, example, stage = np.unique(begun + ended, return_index=True, return_inverse=True)
+    numbers: dict[tuple[int, ...], int] = {}
+    of_stage = [
+        numbers.setdefault(tuple(np.flatnonzero((first <= at) & (at <= last)).tolist()), len(numbers))
+        for at in pts_seconds[example]
+    ]
+    return list(numbers), np.array(of_stage, np.intp)[stage.ravel()]
 
 
 def _hidden_cells(mask: Mask, event: Event, rows: Spans, columns: Spans, *, dilation: int) -> np.ndarray:

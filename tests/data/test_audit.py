@@ -87,9 +87,10 @@ def test_an_unchanged_folder_is_not_decoded_again(videos: Path, work: Path, deco
     written = contents(work)
     assert len(decoded) == 3
     assert scan(videos, work, TARGET) == first
+    assert contents(work) == written
     assert scan(videos, work, Target(8, 64, 64, 8.0)) != first
     assert len(decoded) == 3
-    assert contents(work) == written
+    assert contents(work) == written | {LINES: (work / LINES).read_bytes()} != written
 
 
 def test_only_what_changed_is_decoded_again(videos: Path, work: Path, decoded: list[str]) -> None:

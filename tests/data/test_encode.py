@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -67,6 +68,20 @@ def test_a_file_names_its_matrix_its_colours_and_their_curve(tmp_path: Path) -> 
     with av.open(str(tmp_path / "a.mp4")) as container:
         context = container.streams.video[0].codec_context
         assert (context.colorspace, context.color_primaries, context.color_trc) == (6, 1, 1)
+
+
+@pytest.mark.parametrize("ticks", [None, 90_000])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "rgb24"])
+@pytest.mark.parametrize("T", [1, 2, 30])
+def test_the_last_frame_lasts_as_long_as_asked(
+    tmp_path: Path, T: int, pix_fmt: Literal["yuv420p", "rgb24"], ticks: int | None
+) -> None:
+    path, at = tmp_path / "a.mp4", np.arange(T) / 8
+    with VideoWriter(path, 16, 16, 8, pix_fmt=pix_fmt, ticks=ticks, last_seconds=10) as writer:
+        writer.write(gradient(T, 16, 16), at if ticks else None)
+    with av.open(str(path)) as container:
+        assert container.duration == pytest.approx((at[-1] + 10) * av.time_base, abs=1000)
+    assert decode(path)[1] == pytest.approx(at, abs=1e-4)
 
 
 def test_saturated_colours_survive_a_tiny_file(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vidboot.data.times import frame_rate, frame_seconds, nearest_frames, repair
+from vidboot.data.times import frame_rate, frame_seconds, nearest_frames, repair, same_clock
 
 NAN = float("nan")
 
@@ -46,6 +46,23 @@ def test_a_time_lapse_is_not_a_broken_clock() -> None:
 def test_a_clock_that_mostly_stands_is_replaced() -> None:
     seconds = np.tile([0.0, 0.0, 0.125, 0.0], 25)
     np.testing.assert_allclose(repair(seconds, 24.0), np.arange(100) / 24)
+
+
+@pytest.mark.parametrize(
+    ("raw_seconds", "same"),
+    [
+        ([5.0, 5.04, 5.2, 5.21, 7.0], True),
+        ([1.0, 2.0, 4.0, 3.0, 5.0], True),  # in decoding order
+        ([NAN, 1.0, NAN, 1.5, NAN], True),
+        ([NAN, NAN, NAN], True),
+        ([0.0, 0.1, 0.2, 300.3, 300.4], False),
+        ([300.0, 300.1, 300.2, 0.0, 0.1, 0.2], False),
+        ([0.0, 0.0, 0.0, 0.0], False),
+    ],
+)
+def test_other_things_still_fit_a_clock_that_was_not_moved(raw_seconds: list[float], same: bool) -> None:
+    raw = np.array(raw_seconds)
+    assert same_clock(raw, repair(raw, 8.0)) == same
 
 
 @pytest.mark.parametrize("seed", range(20))

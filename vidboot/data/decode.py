@@ -71,6 +71,8 @@ class Video:
         self.stream.codec_context.thread_count = 1
         self.stream.codec_context.copy_opaque = True
         self.broken_packets = 0
+        self.end_seconds = 0.0
+        """When what the packet read last shows ends, so far as the file says."""
         self._geometries: dict[tuple[int, int, int], Geometry] = {}
 
     def __enter__(self) -> Self:
@@ -83,6 +85,12 @@ class Video:
     def hdr(self) -> bool:
         """Whether brightness is stored by one of the curves of high dynamic range."""
         return self.stream.codec_context.color_trc in HDR_TO_STANDARD
+
+    @property
+    def bits(self) -> int:
+        """Bits of the finest component of a pixel, as decoded; 0 before anything is known of it."""
+        pixel = self.stream.codec_context.format
+        return max(component.bits for component in pixel.components) if pixel else 0
 
     @property
     def average_fps(self) -> float | None:
@@ -113,6 +121,8 @@ class Video:
         tick_seconds = float(self.stream.time_base or 0)
         damage = _Damage()
         for number, packet in enumerate(self._packets()):
+            if packet.pts is not None:
+                self.end_seconds = (packet.pts + (packet.duration or 0)) * tick_seconds
             packet.opaque = (number,)  # an object of its own: PyAV knows it by its identity
             if packet.is_corrupt:  # the container says that bytes are missing; the decoder may paint over it
                 damage.begin(number)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class VideoWriter:
         pix_fmt: yuv420p plays everywhere and halves the resolution of colour, yuv444p keeps it; rgb24 stores the
             very pixels, without any loss, for readers that know H.264's High 4:4:4 profile.
         ticks: timestamps per second, where frames come with times of their own; None = evenly spaced frames.
+        last_seconds: how long the last frame is shown, at some cost in size; None = one tick, or else a frame.
         threads: encoder threads, 0 = one per core.
 
     Raises:
@@ -98,6 +100,7 @@ class VideoWriter:
         preset: str = "medium",
         pix_fmt: Literal["yuv420p", "yuv444p", "rgb24"] = "yuv420p",
         ticks: int | None = None,
+        last_seconds: float | None = None,
         threads: int = 0,
     ) -> None:
         if width < 1 or height < 1 or fps <= 0 or not 0 <= crf <= 51:
@@ -106,6 +109,8 @@ class VideoWriter:
         self.frames_written = 0
         self._size = height, width
         self._ticks = ticks
+        self._last_seconds = last_seconds
+        self._held: list[Packet] = []
         check_writable(self.path)
         self._container = av.open(
             os.path.abspath(part_path(self.path)), "w", format="mp4", options={"movflags": "+faststart"}
@@ -114,6 +119,9 @@ class VideoWriter:
         options = {"crf": str(crf), "preset": preset, "x264-params": _REPEATABLE}
         if exact := pix_fmt == "rgb24":
             options = {"qp": "0", "preset": preset}
+        if last_seconds is not None:
+            # An mp4 ends with the picture that is decoded last: it has to be the one shown last.
+            options["bf"] = "0"
         self._stream = self._container.add_stream("libx264rgb" if exact else "libx264", rate=rate, options=options)
         self._stream.width, self._stream.height = width + width % 2, height + height % 2
         self._stream.pix_fmt = pix_fmt
@@ -154,7 +162,9 @@ class VideoWriter:
                 frame, format=self._stream.pix_fmt, dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
             )
         frame.pts, frame.time_base = pts, self._time_base
-        self._container.mux(self._stream.encode(frame))
+        packets = [*self._held, *self._stream.encode(frame)]
+        self._container.mux(packets[:-1])
+        self._held = packets[-1:]  # the last one is told how long it lasts
         self.frames_written += 1
 
     def __exit__(
@@ -165,7 +175,10 @@ class VideoWriter:
             if kind is None:
                 if not self.frames_written:
                     raise ValueError(f"cannot write {self.path}: no frame was given")
-                self._container.mux(self._stream.encode(None))
+                packets = [*self._held, *self._stream.encode(None)]
+                if self._last_seconds is not None:
+                    packets[-1].duration = max(1, round(self._last_seconds / self._time_base))
+                self._container.mux(packets)
                 self._container.close()
                 part_path(self.path).replace(self.path)
                 whole = True

@@ -23,8 +23,14 @@ class Survey:
     width: int
     height: int
     """As displayed, px."""
+    bits: int
+    """Of the finest component of a pixel; `pictures` gives 8."""
     pts_seconds: np.ndarray
     """Of every frame, on the file's own, repaired clock, [T]."""
+    own_clock: bool
+    """Whether nothing had to be repaired of it: else a sound that follows the file's clock no longer fits."""
+    last_seconds: float
+    """How long the last frame is shown, as long as the usual one where the file says nothing that can be believed."""
     cuts: tuple[int, ...]
     """First frame of each shot but the first."""
 
@@ -51,8 +57,8 @@ def survey(path: Path) -> Survey:
         with path.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         with Video(path) as video:
-            seconds, thumbnails, sizes = _decode(video)
-            average_fps, aspect, hdr = video.average_fps, video.pixel_aspect, video.hdr
+            seconds, last_seconds, thumbnails, sizes = _decode(video)
+            average_fps, aspect, hdr, bits = video.average_fps, video.pixel_aspect, video.hdr, video.bits
     except (OSError, LookupError, UnicodeDecodeError, av.error.FFmpegError) as error:
         cause = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path} cannot be read as a video: {cause}") from error
@@ -64,20 +70,30 @@ def survey(path: Path) -> Survey:
         raise ValueError(f"the pixels of {path} are not square ({aspect}): store it with square pixels first")
     if hdr:
         raise ValueError(f"{path} is in high dynamic range, which would be lost: store it in standard range first")
-    pts_seconds = times.repair(np.array(seconds, np.float64), average_fps).round(6)
+    raw_seconds = np.array(seconds, np.float64)
+    pts_seconds = times.repair(raw_seconds, average_fps).round(6)
+    own_clock = times.same_clock(raw_seconds, pts_seconds)
+    usual = float(times.frame_seconds(pts_seconds)[-1])
+    if not 0 < last_seconds <= max(10 * usual, times.LONGEST_GAP_SECONDS):
+        last_seconds = usual
     side = shots.THUMBNAIL
     found = shots.find_cuts(np.frombuffer(thumbnails, np.uint8).reshape(-1, side, side), pts_seconds)
-    return Survey(path, sha256, *sizes.pop(), pts_seconds, tuple(int(cut) for cut in found))
+    cuts = tuple(int(cut) for cut in found)
+    return Survey(path, sha256, *sizes.pop(), bits, pts_seconds, own_clock, last_seconds, cuts)
 
 
-def _decode(video: Video) -> tuple[list[float], bytearray, set[tuple[int, int]]]:
-    seconds, thumbnails, sizes = [], bytearray(), set()
+def _decode(video: Video) -> tuple[list[float], float, bytearray, set[tuple[int, int]]]:
+    seconds, last_seconds, thumbnails, sizes = [], 0.0, bytearray(), set()
     thumbnail = Thumbnailer(shots.THUMBNAIL)
     for decoded in video.frames():
         seconds.append(np.nan if decoded.pts_seconds is None else decoded.pts_seconds)
         thumbnails += thumbnail(decoded.picture).tobytes()
         sizes.add(video.geometry(decoded.picture).size)
-    return seconds, thumbnails, sizes
+        last_seconds = float((decoded.picture.duration or 0) * (decoded.picture.time_base or 0))
+    # mp4 times packets as they are decoded: where pictures are reordered the duration of the last is another's.
+    if seconds and (after := video.end_seconds - seconds[-1]) > times.ROUNDING_SECONDS:
+        last_seconds = after
+    return seconds, last_seconds, thumbnails, sizes
 
 
 def pictures(clip: Survey) -> Iterator[np.ndarray]:

@@ -6,6 +6,10 @@ DEFAULT_FPS = 25.0
 LONGEST_GAP_SECONDS = 60.0
 LATEST_START_SECONDS = 7 * 86400.0
 SHORTEST_STEP_SECONDS = 1e-4
+ROUNDING_SECONDS = 2e-3
+"""Of a time that a container counts in milliseconds, and of another beside it."""
+IN_TIME_SECONDS = 0.05
+"""Pictures and sound that are no further apart than this seem to be together."""
 MOST_REORDERED_FRAMES = 16
 
 
@@ -28,6 +32,18 @@ def repair(raw_seconds: np.ndarray, average_fps: float | None) -> np.ndarray:
     if len(known) == 0 or advancing.mean() < 0.75:
         return np.arange(T) / _believable(average_fps)
     return _fill(known[advancing], seconds[advancing], T, step)
+
+
+def same_clock(raw_seconds: np.ndarray, seconds: np.ndarray) -> bool:
+    """Whether ``repair`` left every time where the file has it, so that what else the file times still fits.
+
+    Args:
+        raw_seconds: [T], what was repaired; NaN where the file gives no time.
+        seconds: [T], repaired.
+    """
+    known = np.isfinite(raw_seconds)
+    moved = seconds[known] - np.sort(raw_seconds[known])
+    return bool((np.abs(moved - moved[:1]) <= IN_TIME_SECONDS).all())
 
 
 def _in_display_order(seconds: np.ndarray) -> np.ndarray:
