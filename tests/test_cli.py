@@ -142,7 +142,7 @@ def test_a_folder_of_broken_files_is_work_that_failed(tmp_path: Path) -> None:
         (("--set", "clip.wndow=3"), ("unknown setting clip.wndow", "legal here", "window")),
         (("--set", "clip.window"), ("part.name=value",)),
         (("--preset", "huge"), ("no preset 'huge'", "smoke, tiny")),
-        (("--config", "none.toml"), ("cannot read the settings none.toml",)),
+        (("--config", "none.toml"), ("not from both",)),
         (("--set", "device=gpu"), ("device = 'gpu'",)),
         pytest.param(
             ("--set", "device=cuda"),

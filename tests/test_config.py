@@ -146,3 +146,8 @@ def test_a_preset_and_a_file_are_too_many(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("")
     with pytest.raises(ValueError, match="not from both"):
         read(preset="tiny", path=tmp_path / "mine.toml")
+
+
+def test_a_file_of_settings_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"cannot read the settings .*none\.toml: No such file"):
+        read(path=tmp_path / "none.toml")

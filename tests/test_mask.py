@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from orientations import MATRICES, Matrix, display_by, displayed
 from typer.testing import CliRunner
 
 from vidboot import mask as mask_verb
@@ -172,6 +173,22 @@ def test_seconds_hidden_twice_count_once_and_what_was_redrawn_is_one_event(folde
     edited = {"sha256": loaded.sha256, "id": loaded.events[0].id, "status": "edited", "box": (0, 0, W, 12)}
     masks.save(path, applied(loaded, [Decision.model_validate({**seen, **edited})]))
     assert json.loads(mask(folder, work, "--kinds", "bar").stdout)["kinds"]["bar"]["events"] == 6
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_bar_is_found_where_it_is_displayed(tmp_path: Path, matrix: Matrix) -> None:
+    pixels, path = film(0), tmp_path / "film.mp4"
+    pixels[:, -10:] = pixels[:, -20:-10]
+    save_video(path, pixels, FPS, crf=12, preset="veryfast", threads=1)
+    display_by(path, matrix)
+    bar = displayed(np.arange(H)[:, None].repeat(W, 1) < 10, matrix)
+    height, width = bar.shape
+    job = mask_video.Job(str(path), width, height, np.arange(30) / FPS, 2, ("bar",), None, Thresholds())
+    (found,) = mask_video.look(job).found
+    assert found.box is not None
+    x0, y0, x1, y1 = (round(side) for side in found.box)
+    assert bar[y0:y1, x0:x1].all()
+    assert bar.sum() == (y1 - y0) * (x1 - x0)
 
 
 def test_a_kind_nobody_knows_is_refused(folder: Path, tmp_path: Path) -> None:

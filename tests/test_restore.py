@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from orientations import MIRRORED, display_by, displayed
 from sounds import packets, with_tone
 from torch import Tensor
 from typer.testing import CliRunner
@@ -175,6 +176,18 @@ def test_a_lossless_file_holds_every_pixel_outside_the_mask_and_the_mark_is_gone
     assert np.abs(before[10:20, y0 + 1 : y1 - 1, x0 + 1 : x1 - 1].astype(int) - RED).max() < 20
     assert (marked > 20).mean() > 0.95
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4", "masks", "out.mp4"]
+
+
+def test_a_mirrored_clip_keeps_the_pixels_it_displays(run: Path, tmp_path: Path) -> None:
+    path, mask = clip(tmp_path, width=16, height=16)
+    expected = np.stack([displayed(picture, MIRRORED) for picture in restore.pictures(survey(path))])
+    display_by(path, MIRRORED)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    masks.save(tmp_path / "masks" / f"{sha256}.json", replace(mask, sha256=sha256))
+    assert call(run, tmp_path, "--lossless").exit_code == 0
+    after, times = decoded(tmp_path / "out.mp4")
+    visible = visibility.visible(mask, times, (0, 0, 16, 16), 16, 16).astype(bool)
+    np.testing.assert_array_equal(after[visible], expected[visible])
 
 
 def test_what_memory_fills_is_what_the_file_gets(run: Path, tmp_path: Path) -> None:

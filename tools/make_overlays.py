@@ -87,7 +87,7 @@ def _shown(video: Video, picture: av.VideoFrame, short_side: int, size: tuple[in
     scale = min(1.0, short_side / min(width, height))
     target = size or (round(width * scale / 2) * 2, round(height * scale / 2) * 2)
     x0, y0, x1, y1 = center_crop_box(width, height, target[1], target[0])
-    upright = np.rot90(picture.to_ndarray(format="rgb24"), geometry.quarter_turns)
+    upright = geometry.orientation.upright(picture.to_ndarray(format="rgb24"))
     upright = np.ascontiguousarray(upright).astype(np.uint8, copy=False)
     shown = av.VideoFrame.from_ndarray(upright, format="rgb24").reformat(width, height)
     crop = np.ascontiguousarray(shown.to_ndarray()[y0:y1, x0:x1]).astype(np.uint8, copy=False)

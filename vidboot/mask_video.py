@@ -29,9 +29,10 @@ from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import Thresholds
 from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
+from vidboot.data.geometry import Orientation
 
 FOLDER = "detections"
-VERSION = 20
+VERSION = 21
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 
@@ -85,11 +86,11 @@ def look(job: Job) -> Detected:
 
     shrink = _Shrink("rgb24")
 
-    def keep(index: int, picture: VideoFrame, quarter_turns: int) -> None:
+    def keep(index: int, picture: VideoFrame, orientation: Orientation) -> None:
         if index in wanted_whole:
-            luma.append(np.rot90(_luma(picture), quarter_turns))
+            luma.append(orientation.upright(_luma(picture)))
         if index in wanted:
-            small.append(shrink(picture, quarter_turns, *size))
+            small.append(shrink(picture, orientation, *size))
 
     changes = Changes()
     frames = _frames(job, keep)
@@ -164,16 +165,16 @@ def _work_size(job: Job) -> tuple[int, int]:
     return max(2, round(job.width * scale)), max(2, round(job.height * scale))
 
 
-def _frames(job: Job, keep: Callable[[int, VideoFrame, int], None]) -> Frames:
+def _frames(job: Job, keep: Callable[[int, VideoFrame, Orientation], None]) -> Frames:
     size = _work_size(job)
     grey, colours = _Shrink("gray"), _Shrink("rgb24")
     with Video(job.path) as video:
         for decoded in video.frames():
             if decoded.index >= len(job.pts_seconds):
                 return
-            quarter_turns = video.geometry(decoded.picture).quarter_turns
-            keep(decoded.index, decoded.picture, quarter_turns)
-            shown = decoded.picture, quarter_turns, *size
+            orientation = video.geometry(decoded.picture).orientation
+            keep(decoded.index, decoded.picture, orientation)
+            shown = decoded.picture, orientation, *size
             yield float(job.pts_seconds[decoded.index]), Picture(grey(*shown), partial(colours, *shown))
 
 
@@ -184,10 +185,10 @@ class _Shrink:
         self._reformatter = VideoReformatter()
         self._format = format
 
-    def __call__(self, picture: VideoFrame, quarter_turns: int, width: int, height: int) -> np.ndarray:
-        w, h = (height, width) if quarter_turns % 2 else (width, height)
+    def __call__(self, picture: VideoFrame, orientation: Orientation, width: int, height: int) -> np.ndarray:
+        w, h = orientation.sides(width, height)
         small = self._reformatter.reformat(picture, w, h, self._format, interpolation=Interpolation.AREA, threads=1)
-        return np.ascontiguousarray(np.rot90(small.to_ndarray(), quarter_turns))
+        return np.ascontiguousarray(orientation.upright(small.to_ndarray()))
 
 
 def _luma(picture: VideoFrame) -> np.ndarray:

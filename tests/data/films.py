@@ -1,6 +1,5 @@
 """Tiny videos with known content, written through PyAV, and damage done to them."""
 
-import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +8,6 @@ import av
 import numpy as np
 
 KEYFRAME_EVERY = 8
-ROTATED_90 = (0, 1 << 16, 0, -(1 << 16) & 0xFFFFFFFF, 0, 0, 0, 0, 1 << 30)
 
 
 def moving_square(T: int, height: int, width: int, *, seed: int = 0) -> np.ndarray:
@@ -57,12 +55,4 @@ def break_packet(path: Path, number: int) -> None:
     assert position is not None
     content = bytearray(path.read_bytes())
     content[position : position + size] = b"\xff" * size
-    path.write_bytes(content)
-
-
-def rotate_display(path: Path) -> None:
-    """Make an mp4 ask for a quarter turn, by the matrix in its track header."""
-    content = bytearray(path.read_bytes())
-    matrix = content.index(b"tkhd") + 44
-    struct.pack_into(">9I", content, matrix, *ROTATED_90)
     path.write_bytes(content)

@@ -10,10 +10,12 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from films import moving_square, rotate_display, write_film
+from films import moving_square, write_film
+from orientations import CLOCKWISE, MATRICES, Matrix, display_by
 
 from vidboot import scan as verb
 from vidboot.data import decord_check, workers
+from vidboot.data.decode import Video
 from vidboot.data.journal import Journal
 from vidboot.data.probe import probe
 from vidboot.data.records import FileRecord, Reason, Scanned, read_files, read_shots
@@ -75,7 +77,7 @@ def test_a_film_is_described_as_it_is(videos: Path, work: Path) -> None:
 
 
 def test_a_turned_film_has_the_size_it_is_shown_in(videos: Path, work: Path) -> None:
-    rotate_display(write_film(videos / "a.mp4", moving_square(9, 48, 64)))
+    display_by(write_film(videos / "a.mp4", moving_square(9, 48, 64)), CLOCKWISE)
     file = only(videos, work)
     assert (file.width, file.height) == (48, 64)
 
@@ -213,6 +215,14 @@ def test_decord_is_trusted_when_it_reads_the_same_frames(videos: Path) -> None:
     assert last.file.reader == "decord"
 
 
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_decord_which_shows_pictures_as_stored_is_not_asked_about_others(videos: Path, matrix: Matrix) -> None:
+    display_by(write_film(videos / "a.mp4", moving_square(2, 32, 32)), matrix)
+    with Video(videos / "a.mp4") as video:
+        picture = next(video.frames()).picture
+    assert decord_check.worth_checking("h264", picture, 2) == (matrix == (1, 0, 0, 1))
+
+
 def test_samples_are_few_and_spread() -> None:
     samples = decord_check.Samples()
     picture = VideoFrame(16, 16, "yuv420p")
@@ -260,8 +270,10 @@ def test_one_file_is_a_folder_of_one(videos: Path, work: Path) -> None:
         "files": 1,
         "usable": 1,
         "refused": {},
+        "end_early": 0,
         "seconds": {"total": 2.5, "full": 2.5, "low_res": 0.0, "short_clip": 0.0, "masked": 0.0, "unused": 0.0},
         "kept_by_filtering_seconds": 2.5,
+        "work": str(work),
     }
 
 

@@ -1,3 +1,4 @@
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -6,10 +7,11 @@ import av.filter
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from films import KEYFRAME_EVERY, break_packet, moving_square, rotate_display, write_film
+from films import KEYFRAME_EVERY, break_packet, moving_square, write_film
+from orientations import MATRICES, MIRRORED, Matrix, display_by, displayed
 
-from vidboot.data.decode import UNTAGGED, Resizer, Video
-from vidboot.data.geometry import Geometry, center_crop_box, detail
+from vidboot.data.decode import UNTAGGED, Resizer, Video, orientation
+from vidboot.data.geometry import Geometry, Orientation, center_crop_box, detail
 
 
 def decode(path: Path, height: int, width: int) -> list[np.ndarray]:
@@ -35,7 +37,8 @@ def test_resizing_is_the_box_mean(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
     x0, y0, x1, y1 = center_crop_box(320, 240, *size)
-    shrunk = Resizer(*size)(VideoFrame.from_ndarray(image, format="rgb24"), Geometry(320, 240, 0, Fraction(1)))
+    picture = VideoFrame.from_ndarray(image, format="rgb24")
+    shrunk = Resizer(*size)(picture, Geometry(320, 240, Orientation(), Fraction(1)))
     error = shrunk - box_mean(image[y0:y1, x0:x1], *size)
     assert np.abs(error).mean() < 0.5
     assert np.abs(error).max() < 1.5
@@ -66,7 +69,7 @@ def test_high_dynamic_range_becomes_standard(curve: str, least: float, most: flo
     high = graph.pull()
     assert isinstance(high, VideoFrame)
     for size in [(height, width), (height // 2, width // 2)]:
-        shown = Resizer(*size)(high, Geometry(width, height, 0, Fraction(1)))
+        shown = Resizer(*size)(high, Geometry(width, height, Orientation(), Fraction(1)))
         centres = shown[size[0] // 2, size[1] // 12 :: size[1] // 6].astype(float)
         assert (centres >= least * COLOURS - 2).all()
         assert (centres <= most * COLOURS + 2).all()
@@ -89,7 +92,7 @@ def test_a_picture_that_does_not_name_its_matrix_is_taken_for_what_players_take_
     assert isinstance(picture, VideoFrame)
     if not named:
         picture.colorspace = UNTAGGED
-    shown = Resizer(32, 32)(picture, Geometry(width, height, 0, Fraction(1)))
+    shown = Resizer(32, 32)(picture, Geometry(width, height, Orientation(), Fraction(1)))
     centres = shown[16, [int((k + 0.5) * 32 / 6) for k in range(6)]].astype(int)
     assert np.abs(centres - COLOURS).max() <= 3
 
@@ -100,30 +103,40 @@ def test_a_picture_is_never_magnified(tmp_path: Path) -> None:
         decode(path, 33, 33)
 
 
-def test_a_turned_copy_shows_the_same_pixels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_pictures_are_shown_as_the_display_matrix_asks(tmp_path: Path, matrix: Matrix) -> None:
     film = moving_square(9, 64, 96)
     stored = write_film(tmp_path / "stored.mp4", film)
-    turned = write_film(tmp_path / "turned.mp4", film)
-    rotate_display(turned)
-    with Video(turned) as video:
-        (decoded, *_) = video.frames()
-        assert video.geometry(decoded.picture).size == (64, 96)
-    for plain, rotated in zip(decode(stored, 32, 48), decode(turned, 48, 32), strict=True):
-        np.testing.assert_array_equal(np.rot90(plain, -1), rotated)
+    oriented = write_film(tmp_path / "oriented.mp4", film)
+    display_by(oriented, matrix)
+    expected = [displayed(plain, matrix) for plain in decode(stored, 32, 48)]
+    np.testing.assert_array_equal(decode(oriented, *expected[0].shape[:2]), expected)
 
 
-def test_a_box_of_a_turned_picture_is_found_in_the_stored_one() -> None:
+def test_a_picture_that_was_asked_for_its_orientation_is_freed_with_its_last_user(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "mirrored.mp4", moving_square(2, 64, 96))
+    display_by(path, MIRRORED)
+    with Video(path) as video:
+        picture = next(video.frames()).picture
+    users = sys.getrefcount(picture)
+    assert orientation(picture) == Orientation(mirrored=True)
+    assert sys.getrefcount(picture) == users
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turns", range(4))
+def test_a_box_of_the_displayed_picture_is_found_in_the_stored_one(turns: int, mirrored: bool) -> None:
     stored = np.arange(6 * 10).reshape(6, 10)
-    for turns in range(4):
-        shown = np.rot90(stored, turns)
-        geometry = Geometry(10, 6, turns, Fraction(1))
-        assert geometry.size == shown.shape[::-1]
-        x0, y0, x1, y1 = geometry.stored_box((1, 2, 4, 5))
-        np.testing.assert_array_equal(np.rot90(stored[y0:y1, x0:x1], turns), shown[2:5, 1:4])
+    orientation = Orientation(turns, mirrored)
+    shown = orientation.upright(stored)
+    geometry = Geometry(10, 6, orientation, Fraction(1))
+    assert geometry.size == shown.shape[::-1]
+    x0, y0, x1, y1 = geometry.stored_box((1, 2, 4, 5))
+    np.testing.assert_array_equal(orientation.upright(stored[y0:y1, x0:x1]), shown[2:5, 1:4])
 
 
 def test_stretched_pixels_are_no_detail() -> None:
-    geometry = Geometry(64, 64, 0, Fraction(2))
+    geometry = Geometry(64, 64, Orientation(), Fraction(2))
     assert geometry.size == (128, 64)
     assert detail(*geometry.size, geometry.stretch, 64, 64) == 0.5
 

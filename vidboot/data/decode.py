@@ -14,13 +14,14 @@ import av
 import av.error
 import av.filter
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from vidboot.data.geometry import Geometry, center_crop_box
+from vidboot.data.geometry import Geometry, Orientation, center_crop_box
 
-__all__ = ["FILTER", "Decoded", "Resizer", "Thumbnailer", "Video", "center_crop_box", "choose_stream"]
+__all__ = ["FILTER", "Decoded", "Resizer", "Thumbnailer", "Video", "center_crop_box", "choose_stream", "orientation"]
 
 FILTER = "area-3"
 """Name and version of what happens to pixels between decoder and cache."""
@@ -73,7 +74,7 @@ class Video:
         self.broken_packets = 0
         self.end_seconds = 0.0
         """When what the packet read last shows ends, so far as the file says."""
-        self._geometries: dict[tuple[int, int, int], Geometry] = {}
+        self._geometries: dict[tuple[int, int, Orientation], Geometry] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +107,7 @@ class Video:
 
     def geometry(self, picture: VideoFrame) -> Geometry:
         """Return how this picture is to be displayed."""
-        key = picture.width, picture.height, round(picture.rotation / 90) % 4
+        key = picture.width, picture.height, orientation(picture)
         if key not in self._geometries:
             self._geometries[key] = Geometry(*key, self.pixel_aspect)
         return self._geometries[key]
@@ -194,6 +195,19 @@ def choose_stream(streams: list[VideoStream]) -> VideoStream:
     return max(moving, key=lambda s: (s.frames != 1, s.codec_context.width * s.codec_context.height))
 
 
+def orientation(picture: VideoFrame) -> Orientation:
+    """Return what a picture's display matrix asks for, to the nearest quarter turn."""
+    # Not picture.side_data, which refers back to the picture: both would stay until a garbage collection.
+    matrix = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub lacks it
+    if matrix is None:
+        return Orientation()
+    # A pixel at (x, y), y downwards, is displayed at (a x + c y, b x + d y).
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
+    mirrored = a * d < b * c
+    clockwise = np.arctan2(-b, -a) if mirrored else np.arctan2(b, a)
+    return Orientation(-round(clockwise / (np.pi / 2)) % 4, mirrored)
+
+
 class Resizer:
     """Crops decoded pictures to a target's aspect, turns them upright and shrinks them by area.
 
@@ -220,14 +234,13 @@ class Resizer:
         self._graph.push(picture)
         shrunk = self._graph.pull()
         assert isinstance(shrunk, VideoFrame)
-        upright = np.rot90(shrunk.to_ndarray(), geometry.quarter_turns)
+        upright = geometry.orientation.upright(shrunk.to_ndarray())
         assert upright.shape == (self.height, self.width, 3)
         return upright
 
     def _make_graph(self, picture: VideoFrame, geometry: Geometry) -> av.filter.Graph:
         x0, y0, x1, y1 = geometry.stored_box(center_crop_box(*geometry.size, self.height, self.width))
-        turned = geometry.quarter_turns % 2
-        width, height = (self.height, self.width) if turned else (self.width, self.height)
+        width, height = geometry.orientation.sides(self.width, self.height)
         if not self.enlarge and (x1 - x0 < width or y1 - y0 < height):
             shown = "x".join(map(str, geometry.size))
             raise ValueError(f"a picture of {shown} (width x height) is too small for {self.width}x{self.height}")

@@ -12,6 +12,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from vidboot.data.decode import orientation
+from vidboot.data.geometry import Orientation
+
 SAMPLES = 8
 GRID = 16
 MOST_DIFFERENT = 3.0  # mean difference of grid cells, in levels of 255
@@ -51,7 +54,7 @@ def fingerprint(rgb: np.ndarray) -> np.ndarray:
 def worth_checking(codec: str, picture: VideoFrame, frames: int) -> bool:
     """Return whether decord reads such a stream at all, and cheaply enough to see it agree."""
     pixels = picture.width * picture.height
-    upright = picture.rotation == 0
+    upright = orientation(picture) == Orientation()
     known = codec in CODECS and picture.format.name in PIXEL_FORMATS
     return known and upright and pixels <= MOST_PIXELS_PER_FRAME and pixels * frames <= MOST_PIXELS
 

@@ -4,8 +4,26 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
+import numpy as np
+
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; x1 and y1 are not part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a stored picture is brought upright: mirrored first, then turned."""
+
+    quarter_turns: int = 0  # counter-clockwise, 0 to 3
+    mirrored: bool = False  # left to right
+
+    def sides(self, width: int, height: int) -> tuple[int, int]:
+        """Return the displayed (width, height) of a stored picture, or the stored of a displayed one: the same."""
+        return (height, width) if self.quarter_turns % 2 else (width, height)
+
+    def upright(self, stored: np.ndarray) -> np.ndarray:
+        """Return a view of stored pixels, [h, w, ...], as they are displayed, [H, W, ...]."""
+        return np.rot90(stored[:, ::-1] if self.mirrored else stored, self.quarter_turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +32,14 @@ class Geometry:
 
     stored_width: int
     stored_height: int
-    quarter_turns: int  # counter-clockwise, 0 to 3
+    orientation: Orientation
     pixel_aspect: Fraction  # width of a stored pixel over its height
 
     @property
     def size(self) -> tuple[int, int]:
         """Displayed (width, height)."""
         width = max(1, round(self.stored_width * self.pixel_aspect))
-        return (self.stored_height, width) if self.quarter_turns % 2 else (width, self.stored_height)
+        return self.orientation.sides(width, self.stored_height)
 
     @property
     def stretch(self) -> float:
@@ -32,9 +50,11 @@ class Geometry:
         """Return the stored pixels that a box of the displayed picture touches."""
         x0, y0, x1, y1 = box
         width, height = self.size
-        for _ in range(self.quarter_turns):  # undo one counter-clockwise turn at a time
+        for _ in range(self.orientation.quarter_turns):  # undo one counter-clockwise turn at a time
             x0, y0, x1, y1 = height - y1, x0, height - y0, x1
             width, height = height, width
+        if self.orientation.mirrored:
+            x0, x1 = width - x1, width - x0
         stored_per_shown = Fraction(self.stored_width, width)
         return floor(x0 * stored_per_shown), y0, ceil(x1 * stored_per_shown), y1
 
