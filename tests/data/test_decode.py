@@ -1,3 +1,4 @@
+import shutil
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -105,9 +106,9 @@ def test_a_picture_is_never_magnified(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_pictures_are_shown_as_the_display_matrix_asks(tmp_path: Path, matrix: Matrix) -> None:
-    film = moving_square(9, 64, 96)
-    stored = write_film(tmp_path / "stored.mp4", film)
-    oriented = write_film(tmp_path / "oriented.mp4", film)
+    stored = write_film(tmp_path / "stored.mp4", moving_square(9, 64, 96))
+    # A copy, as the encoder does not give the same bytes twice.
+    oriented = Path(shutil.copy(stored, tmp_path / "oriented.mp4"))
     display_by(oriented, matrix)
     expected = [displayed(plain, matrix) for plain in decode(stored, 32, 48)]
     np.testing.assert_array_equal(decode(oriented, *expected[0].shape[:2]), expected)
