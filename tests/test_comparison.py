@@ -1,27 +1,32 @@
 """Intervals of a comparison hold what they are made for."""
 
 import math
+from collections.abc import Callable
 
+import pytest
 import torch
+from torch import Tensor
 
-from vidboot.comparison import _sampled
+from vidboot.comparison import _mean, _variance, over_real
 from vidboot.metrics import over
 from vidboot.plain import plain
 
 
-def test_the_interval_of_the_spread_lies_around_the_truth_and_not_below_it() -> None:
+@pytest.mark.parametrize("statistic", [_mean, _variance])
+def test_ratios_over_few_real_videos_lie_around_the_truth(statistic: Callable[[Tensor], float]) -> None:
+    """Sixteen samples and five or eight real videos of one law: the ratio is 1, and nine of ten intervals hold it."""
     generator = torch.Generator().manual_seed(0)
-    below = above = 0
-    for _ in range(60):
-        # Eight videos of 24 independent numbers, each of variance 1, which their frames repeat.
-        videos = torch.randn(8, 1, 3, 4, 2, generator=generator).expand(8, 9, 3, 4, 2)
-        spread = dict(_sampled(videos, 4, 2))["spread"]
-        assert spread.low is not None
-        assert spread.high is not None
-        assert spread.low <= spread.value <= spread.high
-        below, above = below + (spread.high < 1), above + (spread.low > 1)
-    assert below <= 12
-    assert above <= 12
+    for real in (5, 8):
+        below = above = 0
+        for _ in range(100):
+            a, b = (torch.randn(n, 24, generator=generator) for n in (16, real))
+            if statistic is _mean:  # as energies are: above 0, and a few are much larger
+                a, b = a[:, 0].exp(), b[:, 0].exp()
+            ratio = over_real(statistic, a, b)
+            assert ratio.low is not None
+            assert ratio.high is not None
+            below, above = below + (ratio.high < 1), above + (ratio.low > 1)
+        assert below + above <= 20
 
 
 def test_where_real_video_stands_still_what_moves_has_no_ratio() -> None:

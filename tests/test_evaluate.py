@@ -94,3 +94,6 @@ def test_a_verdict_takes_back_what_noise_or_known_videos_make_look_well() -> Non
     said = pages.verdict({**numbers, "trained_on": 3, "motion_energy": {"real": 1.0, "full": 9.0}})
     assert "its motion energy 9 should lie between 0.7 and 1.4" in said
     assert "3 of the 4 real videos were trained on" in said
+    for distance, copies in ((0.4, True), (0.6, False)):
+        said = pages.verdict({**numbers, "nearest_training_clip": {"real": 1.0, "full": distance}})
+        assert ("it copies training clips" in said) == copies

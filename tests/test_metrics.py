@@ -162,11 +162,12 @@ def test_a_copied_clip_is_at_distance_zero_and_a_shifted_one_at_its_shift() -> N
     np.testing.assert_allclose(distance[0], [0, 0.5], atol=1e-6)
 
 
-def test_the_bootstrap_interval_covers_a_mean_as_often_as_it_says() -> None:
-    samples = noise(200, 30, seed=1)
-    intervals = [metrics.bootstrap_interval(lambda x: float(x.mean()), row, resamples=300) for row in samples]
+@pytest.mark.parametrize("videos", [5, 8, 30])
+def test_the_bootstrap_interval_covers_a_mean_as_often_as_it_says(videos: int) -> None:
+    samples = noise(300, videos, seed=1)
+    intervals = [metrics.bootstrap_interval(lambda x: float(x.mean()), row, level=0.9) for row in samples]
     covered = sum(low <= 0 <= high for low, high in intervals) / len(intervals)
-    assert 0.88 <= covered <= 0.98
+    assert 0.86 <= covered <= 0.95
 
 
 def test_a_paired_bootstrap_sees_a_difference_that_is_smaller_than_the_spread() -> None:

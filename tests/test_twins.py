@@ -38,9 +38,26 @@ def found(entries: dict[str, Entry], *names: str) -> set[str]:
     return {name for name, entry in among.items() if entry.sha256 in shas}
 
 
-@pytest.mark.parametrize("name", ["film", "smaller", "subtitled"])
+@pytest.mark.parametrize("name", ["film", "smaller", "subtitled", "cut"])
 def test_every_version_of_a_film_is_found_from_every_other(entries: dict[str, Entry], name: str) -> None:
     assert found(entries, name) == {"film", "smaller", "cut", "subtitled"} - {name}
+
+
+def test_a_film_of_which_a_scene_is_a_small_part_is_another_version(tmp_path: Path) -> None:
+    """The camera goes on to what the scene does not show."""
+    (tmp_path / "videos").mkdir()
+    wide = np.random.default_rng(0).integers(0, 256, (4, 200, 3), dtype=np.uint8).repeat(16, 0).repeat(8, 1)
+    film = np.stack([wide[:, 8 * t : 8 * t + 64] for t in range(160)])
+    half_grey = np.stack([np.concatenate([frame[:32], np.full_like(frame[32:], 90)]) for frame in film[::-1][:48]])
+    films = {"long": film, "scene": film[40:60], "titled": half_grey, "other": moving_square(48, 64, 64, seed=7)}
+    films["other titled"] = np.concatenate([films["other"][:, :32], np.full_like(film[:48, 32:], 90)], 1)
+    for name, frames in films.items():
+        write_film(tmp_path / "videos" / f"{name}.mp4", frames)
+    shots = audit(tmp_path / "videos", tmp_path / "work", workers=1)[1]
+    built = build(shots, tmp_path / "videos", tmp_path / "work", [Spec(16, 16, 8.0)], workers=1)
+    entries = {entry.source.removesuffix(".mp4"): entry for entry in built.entries}
+    assert found(entries, "scene") == {"long"}
+    assert "other titled" not in found(entries, "titled")
 
 
 def test_other_films_are_not(entries: dict[str, Entry]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -94,6 +96,9 @@ class Comparison:
         return keep
 
 
+SCATTER = 1.03
+"""Losses of two trainings that differ by their seed alone lie up to so far apart (eight trainings of seconds)."""
+Statistic = Callable[[Tensor], float]
 Table = Mapping[str, Mapping[str, Measured]]
 """Measure -> curation -> value; of "real" too where it has one."""
 
@@ -102,8 +107,8 @@ def measure(comparison: Comparison) -> Table:
     """Return every measure of every curation that could be trained, with 90 % intervals by bootstrap over videos."""
     trained, keep = comparison.trained, comparison.keep
     lag, factor = keep.evaluation.numbers["lag"], comparison.config.low_res.factor
-    sampled = {name: dict(_sampled(one.videos, lag, factor)) for name, one in trained.items()}
-    real = dict(_sampled(keep.evaluation.videos["real"], lag, factor))
+    shown = {"real": keep.evaluation.videos["real"]} | {name: one.videos for name, one in trained.items()}
+    remembers = partial(metrics.lag_correlation, lag=lag)
     errors = {f"keep {policy}": of for policy, of in keep.evaluation.errors.items()}
     errors |= {name: one.evaluation.errors[one.best] for name, one in trained.items()}
     missed = missed_nats(errors, BANDS)
@@ -112,32 +117,30 @@ def measure(comparison: Comparison) -> Table:
         "loss_over_keep": {
             name: _with_interval(_ratio, one.losses, keep.losses) for name, one in trained.items() if one is not keep
         },
-        "lag_correlation": {name: of["lag_correlation"] for name, of in {"real": real, **sampled}.items()},
+        "lag_correlation": {name: _with_interval(remembers, metrics.colour_features(x)) for name, x in shown.items()},
         **{
-            key: {name: _over(of[key], real[key].value) for name, of in sampled.items()}
-            for key in ("motion_energy", "spread", "high_band_energy")
+            key: {name: over_real(*of_each(shown[name]), of_each(shown["real"])[1]) for name in trained}
+            for key, of_each in _health(factor).items()
         },
         "missed_nats_per_dimension": {name: _with_interval(_mean, missed[name]) for name in trained},
     }
 
 
-def _sampled(videos: Tensor, lag: int, factor: int) -> Iterator[tuple[str, Measured]]:
-    """What is measured on videos without their truth, [B, T, 3, H, W]."""
-    yield (
-        "lag_correlation",
-        _with_interval(lambda x: metrics.lag_correlation(x, lag), metrics.colour_features(videos)),
-    )
-    yield "motion_energy", _with_interval(_mean, _each(metrics.motion_energy, videos))
-    spread, n = _with_interval(lambda x: float(x.var(dim=0).mean()), videos.mean(dim=1)), len(videos)
-    assert spread.low is not None
-    assert spread.high is not None
-    # Videos drawn with replacement lack an n-th of the variance.
-    yield "spread", Measured(spread.value, spread.low * n / (n - 1), spread.high * n / (n - 1))
-    yield "high_band_energy", _with_interval(_mean, _each(lambda x: metrics.high_band_energy(x, factor), videos))
+def _health(factor: int) -> dict[str, Callable[[Tensor], tuple[Statistic, Tensor]]]:
+    """What samples have too little or too much of: a statistic, and what it is of, a row a video [B, ...]."""
+    return {
+        "motion_energy": lambda x: (_mean, _each(metrics.motion_energy, x)),
+        "spread": lambda x: (_variance, x.mean(dim=1)),
+        "high_band_energy": lambda x: (_mean, _each(lambda one: metrics.high_band_energy(one, factor), x)),
+    }
 
 
 def _each(of: Callable[[Tensor], float], videos: Tensor) -> Tensor:
     return torch.tensor([of(video[None]) for video in videos])
+
+
+def _variance(x: Tensor) -> float:
+    return float(x.var(dim=0).mean())
 
 
 def _mean(x: Tensor) -> float:
@@ -152,10 +155,17 @@ def _with_interval(statistic: Callable[..., float], *samples: Tensor) -> Measure
     return Measured(statistic(*samples), *metrics.bootstrap_interval(statistic, *samples, level=INTERVAL))
 
 
-def _over(measured: Measured, real: float) -> Measured:
-    assert measured.low is not None
-    assert measured.high is not None
-    return Measured(*(metrics.over(value, real) for value in (measured.value, measured.low, measured.high)))
+def over_real(statistic: Statistic, samples: Tensor, real: Tensor) -> Measured:
+    """Return a statistic of samples over that of real videos, a row a video, with an interval over both."""
+
+    def ratio(a: Tensor, b: Tensor) -> float:
+        return metrics.over(statistic(a), statistic(b))
+
+    low, high = metrics.bootstrap_interval(ratio, samples, real, paired=False, level=INTERVAL)
+    if statistic is _variance:  # rows drawn with replacement lack an n-th of it
+        lack = (1 - 1 / len(samples)) / (1 - 1 / len(real)) if len(real) > 1 else math.nan
+        low, high = low / lack, high / lack
+    return Measured(ratio(samples, real), low, high)
 
 
 def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
@@ -197,12 +207,12 @@ def verdict(comparison: Comparison, table: Table) -> str:
     assert ratio.high is not None
     told = (
         f"its held-out loss is {ratio.value:.2f} times that of keep ({ratio.low:.2f} to {ratio.high:.2f}), "
-        f"on {len(comparison.held_out)} videos that neither has seen"
+        f"on {len(comparison.held_out)} videos that neither has seen, from one training each"
     )
     if len(comparison.held_out) < LEAST_TO_TELL:
         return f"Too few videos were set aside to tell keep from {name}: {told}; {LEAST_TO_TELL} are the least."
-    if ratio.low > 1:
+    if ratio.low > SCATTER:
         return f"Keeping every file beats {name}, the better of the others: {told}."
-    if ratio.high < 1:
+    if ratio.high < 1 / SCATTER:
         return f"Keeping every file does not pay here, {name} is better: {told}."
     return f"Keeping every file and {name} cannot be told apart here: {told}."

@@ -259,7 +259,8 @@ def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | No
     for first in range(0, len(chosen), NEAREST_AT_ONCE):
         train = torch.stack([_as_video(np.asarray(clip)) for clip in chosen[first : first + NEAREST_AT_ONCE]])
         for policy, x in shown.items():
-            nearest[policy] = torch.minimum(nearest[policy], metrics.nearest_distance(x, train))
+            for seen in (x, x.flip(-1)) if model.config.data.flip else (x,):  # it learned clips and their mirror images
+                nearest[policy] = torch.minimum(nearest[policy], metrics.nearest_distance(seen, train))
     return {policy: distance.mean().item() for policy, distance in nearest.items()}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
@@ -230,13 +231,22 @@ class Interval(NamedTuple):
 
 
 def bootstrap_interval(
-    statistic: Callable[..., float], *samples: Tensor, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    statistic: Callable[..., float],
+    *samples: Tensor,
+    paired: bool = True,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Percentile interval of ``statistic(*samples)`` over videos drawn with replacement.
 
+    Of few videos percentiles lie too close: they are moved out as far as Student's t is wider than the normal law
+    (Hesterberg 2015, arXiv 1411.5279, expanded percentiles).
+
     Args:
         statistic: of the samples.
-        samples: one row per video; samples of one length are drawn in pairs: the same rows of each.
+        samples: one row per video.
+        paired: draw the same rows of each, which are of one length; else each by itself.
         resamples: draws.
         level: share of draws within the interval.
         seed: of the draws.
@@ -244,14 +254,28 @@ def bootstrap_interval(
     Raises:
         ValueError: no sample, an empty one, or lengths that differ.
     """
-    lengths = {len(sample) for sample in samples}
-    if len(lengths) != 1 or lengths == {0}:
-        raise ValueError(f"paired samples have one length above 0, got {sorted(lengths)}")
-    n = lengths.pop()
+    lengths = [len(sample) for sample in samples]
+    if not min(lengths, default=0) or (paired and len(set(lengths)) > 1):
+        raise ValueError(f"samples have lengths above 0, and one length where they are paired, got {lengths}")
     generator = torch.Generator().manual_seed(seed)
-    draws = torch.randint(n, (resamples, n), generator=generator)
-    values = torch.tensor([statistic(*(sample[draw.to(sample.device)] for sample in samples)) for draw in draws])
+    draws = [torch.randint(n, (resamples, n), generator=generator) for n in lengths[: 1 if paired else None]]
+    draws = draws * len(samples) if paired else draws
+    values = torch.tensor([
+        statistic(*(x[rows.to(x.device)] for x, rows in zip(samples, draw, strict=True)))
+        for draw in zip(*draws, strict=True)
+    ])  # fmt: skip
     # A draw of n times the same video has no correlation.
-    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2])
-    low, high = values.nanquantile(tails.to(values.dtype)).tolist()
+    tail = _tail((1 - level) / 2, min(lengths))
+    low, high = values.nanquantile(torch.tensor([tail, 1 - tail], dtype=values.dtype)).tolist()
     return Interval(low, high)
+
+
+def _tail(share: float, n: int) -> float:
+    """Share to leave out at each end of what is drawn of n videos, for ``share`` to be left out of the truth."""
+    if n < 2:
+        return share
+    z, v = NormalDist().inv_cdf(1 - share), n - 1
+    # Student's t by its expansion in 1 / v (Fisher and Cornish 1960); at 4 degrees of freedom .1 % off.
+    t = z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+    return NormalDist().cdf(-t * math.sqrt(n / v))

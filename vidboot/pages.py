@@ -28,6 +28,9 @@ MEMORY_SLACK = 0.1
 RANGE = (0.7, 1.4)
 """Share of real motion, spread and detail within which memory counts."""
 
+MEMORISED = 0.5
+"""Distance to the nearest training clip, over that of real video, below which clips are copies."""
+
 HEALTH = ("motion_energy", "spread", "high_band_energy")
 """What keeps memory honest: a grey still image would remember everything."""
 MEANINGS = {
@@ -159,7 +162,11 @@ def doubts(numbers: Mapping[str, Any], policy: str) -> str:
     ratios = {MEANINGS[key][0]: metrics.over(numbers[key][policy], numbers[key]["real"]) for key in HEALTH}
     wrong = [f"{name} {ratio:.3g}" for name, ratio in ratios.items() if ratio < RANGE[0] or ratio > RANGE[1]]
     told = f" But over those of real video its {', '.join(wrong)} should lie between {RANGE[0]} and {RANGE[1]}."
-    return told if wrong else ""
+    told = told if wrong else ""
+    nearest = numbers.get("nearest_training_clip")
+    if nearest and metrics.over(nearest[policy], nearest["real"]) < MEMORISED:
+        told += " But it copies training clips: it is more than twice as near to them as real video is."
+    return told
 
 
 def _counted(evaluation: Evaluation) -> str:

@@ -25,9 +25,10 @@ SIDE = 8
 def versions(of: Sequence[Entry], among: Sequence[Entry]) -> set[str]:
     """Find the files that show scenes of others.
 
-    A file is another version if, in one of its shots, at least half of the frames that are looked up are like some
-    frame of the others, in their upper or in their lower half: text and marks seldom lie over both. The less there is
-    to see in a half, the more alike it must be: nights and white pages are not one film.
+    A file is another version if at least half of the frames that are looked up in one of its shots are like some frame
+    of the others, or those looked up in one of theirs like some of its own, in their upper or in their lower half: text
+    and marks seldom lie over both. The less there is to see in a half, the more alike it must be: nights and white
+    pages are not one film.
 
     Args:
         of: cached shots, all of one size.
@@ -39,16 +40,26 @@ def versions(of: Sequence[Entry], among: Sequence[Entry]) -> set[str]:
     if not of:
         return set()
     known = [np.concatenate(halves) for halves in zip(*(_halves(one, range(one.frames)) for one in of), strict=True)]
-    lengths = [(half**2).sum(1) for half in known]
+    ends = np.cumsum([one.frames for one in of])
+    looked_up = [end - one.frames + _spread(one.frames) for one, end in zip(of, ends, strict=True)]
     found: set[str] = set()
     for entry in among:
-        frames = np.linspace(0, entry.frames - 1, min(LOOKED_UP, entry.frames)).round().astype(int)
-        for seen, half, length in zip(_halves(entry, frames), known, lengths, strict=True):
-            squared = (seen**2).sum(1, keepdims=True) + length - 2 * seen @ half.T  # [looked up, known]
-            nearest = np.sqrt(np.maximum(squared.min(1), 0) / seen.shape[1])
-            if (nearest <= np.minimum(SAME * _contrast(seen), SAME_LEVELS)).mean() >= 0.5:
+        for own, half in zip(_halves(entry, range(entry.frames)), known, strict=True):
+            pairs = [(own[_spread(entry.frames)], half), *((half[frames], own) for frames in looked_up)]
+            if any(_seen_in(seen, all_) for seen, all_ in pairs):
                 found.add(entry.sha256)
     return found
+
+
+def _spread(frames: int) -> np.ndarray:
+    return np.linspace(0, frames - 1, min(LOOKED_UP, frames)).round().astype(int)
+
+
+def _seen_in(seen: np.ndarray, known: np.ndarray) -> bool:
+    """Whether at least half of some frames are like one of others; a half of one colour is like none."""
+    squared = (seen**2).sum(1, keepdims=True) + (known**2).sum(1) - 2 * seen @ known.T  # [seen, known]
+    nearest = np.sqrt(np.maximum(squared.min(1), 0) / seen.shape[1])
+    return bool((nearest < np.minimum(SAME * _contrast(seen), SAME_LEVELS)).mean() >= 0.5)
 
 
 def _halves(entry: Entry, at: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
