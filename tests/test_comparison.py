@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from vidboot.comparison import _mean, _variance, over_real
+from vidboot.comparison import _mean, _variance, over_real, verdict
 from vidboot.metrics import over
 from vidboot.plain import plain
+from vidboot.report import Measured
 
 
 @pytest.mark.parametrize("statistic", [_mean, _variance])
@@ -27,6 +30,24 @@ def test_ratios_over_few_real_videos_lie_around_the_truth(statistic: Callable[[T
             assert ratio.high is not None
             below, above = below + (ratio.high < 1), above + (ratio.low > 1)
         assert below + above <= 20
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "films", "told"),
+    [
+        (1.05, 1.2, 5, "beats filter, the better"),
+        (1.01, 1.2, 5, "cannot be told apart"),  # so much do two trainings differ
+        (0.8, 0.9, 5, "does not pay here, filter is better"),
+        (0.8, 0.99, 5, "cannot be told apart"),
+        (1.05, 1.2, 4, "Too few videos"),
+    ],
+)
+def test_a_verdict_says_no_more_than_its_interval_and_number_of_films(
+    low: float, high: float, films: int, told: str
+) -> None:
+    over = {"filter": Measured((low + high) / 2, low, high), "upscale": Measured(high + 1, high, high + 2)}
+    comparison: Any = SimpleNamespace(held_out=[None] * films, contenders=[])
+    assert told in verdict(comparison, {"loss_over_keep": over})
 
 
 def test_where_real_video_stands_still_what_moves_has_no_ratio() -> None:

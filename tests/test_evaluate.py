@@ -11,7 +11,7 @@ from command import check_refused, vidboot
 from vidboot import pages
 from vidboot.build import Model
 from vidboot.composition import whole
-from vidboot.evaluate import _nearest, check_sizes, joins, real_shots
+from vidboot.evaluate import _errors, _nearest, check_sizes, joins, real_shots
 from vidboot.nets.gate import both_ends
 from vidboot.run import Run
 from vidboot.scan import audit
@@ -52,6 +52,15 @@ def test_an_evaluation_of_too_few_frames_is_refused_and_of_fewer_than_a_window_i
         check_sizes(coarse, 8, 2)
     short = torch.zeros(2, config.clip.window - 1, 3, config.video.height, config.video.width)
     assert _nearest(Model(Run(run)), {"real": short}) is not None
+
+
+def test_each_policy_is_measured_by_its_own_net(run: Path) -> None:
+    model, real = Model(Run(run)), torch.rand(2, 16, 3, 16, 16) * 2 - 1
+    policies = ("clips-only", "low-res-only", "direct")
+    errors = _errors(model, policies, real, seed=0)
+    for k, policy in enumerate(policies):
+        assert torch.equal(errors[policy], _errors(model, (policy,), real, seed=0)[policy])
+        assert not torch.allclose(errors[policy], errors[policies[k - 1]])
 
 
 def test_seams_of_samples_are_where_the_longer_video_they_were_cut_from_had_them(run: Path) -> None:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from vidboot import train as stages_of
 from vidboot.build import Model, gate_stage
 from vidboot.composition import Join, back_projection, whole
+from vidboot.data.cache import open_clip
 from vidboot.data.clips import Pool
 from vidboot.data.progress import silent
 from vidboot.denoiser import Denoise
 from vidboot.fit import Stopped
 from vidboot.losses import Batch, loss_weight, without_holes
-from vidboot.nets.gate import ViewGate, knots
+from vidboot.nets.gate import KNOTS, ViewGate, knots
 from vidboot.nets.residual import Residual
 from vidboot.run import Run
 from vidboot.scan import audit
@@ -132,6 +133,34 @@ def test_a_residual_is_trusted_as_far_as_it_helped_with_videos_that_it_had_not_s
         assert not saw & was_measured
     assert set.union(*measured) == files
     torch.testing.assert_close(Model(training.run).residual().gate, torch.full_like(knots(), 0.25))
+
+
+def test_a_fold_is_measured_on_the_videos_it_is_given_and_no_others(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Tensor] = []
+    monkeypatch.setattr(
+        stages_of, "gate_sums", lambda D, video, *, seed: measured.append(video) or torch.zeros(2, KNOTS)
+    )
+    model, (one, *others) = Model(training.run), training.data.full
+    assert one.sha256 not in {entry.sha256 for entry in others}
+    stages_of.cross_fit(training, model.parts.residual(model.clip()), [one])
+    frames = torch.from_numpy(open_clip(one, 0, one.frames)[0].copy()).permute(0, 3, 1, 2) / 127.5 - 1
+    assert measured
+    for frame in torch.cat(measured).flatten(0, 1):
+        assert (frames - frame).abs().amax((1, 2, 3)).min() < 1e-3
+
+
+def test_a_residual_refines_as_far_as_its_gate_lets_it(training: Training) -> None:
+    model, y, sigma = Model(training.run), torch.randn(1, 16, 3, 16, 16), torch.tensor([0.5])
+    residual = model.residual()
+    torch.nn.init.ones_(residual.net.out.bias)  # type: ignore[arg-type]
+    composed = whole(model.composition(16))(y, sigma)
+    for gate in (0.0, 0.5):
+        residual.gate.fill_(gate)
+        R = residual(y, composed, sigma)
+        assert R.abs().min() > 0.01
+        torch.testing.assert_close(whole(model.stream("full", 16))(y, sigma), composed + gate * R)
 
 
 def test_a_residual_of_one_full_video_is_not_trusted(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ class Model:
                 able = ", ".join(self.able())
                 so_far = f"; as it is, it can make {able} (--policy)" if able else ""
                 raise ValueError(
-                    f"{self.run.path} holds no trained {stage!r}: vidboot train ends it, if data allows{so_far}"
+                    f"{self.run.path} holds no trained {stage!r}: its vidboot train goes on, if data allows{so_far}"
                 )
             module = make()
             module.load_state_dict(load_tensors(self.run.weights(stage))[0])
