@@ -94,10 +94,11 @@ def test_no_version_of_what_is_measured_on_is_trained_on_however_small_and_none_
             frames = np.stack([cv2.resize(frame, (side, side)) for frame in film])
             save_tiny(tmp_path / "videos" / f"{name}{number}.mp4", frames, 8)
     whole = Folder(tmp_path / "videos", tmp_path / "work", *scan.audit(tmp_path / "videos", tmp_path / "work"))
-    folder, measured, _ = story.set_aside(whole, config)
+    # Of four of the ten full files at least two are other films, and one film is left to train on.
+    folder, measured, _ = story.set_aside(whole, config, held_out=4)
     numbers = [Path(shot.path).stem[-1] for shot in measured]
     assert len(numbers) == len(set(numbers)) >= 2
-    drawn = {Path(shot.path).stem[-1] for shot in split(whole, config)[1]}
+    drawn = {Path(shot.path).stem[-1] for shot in split(whole, config, held_out=4)[1]}
     for policy in (KEEP, *RIVALS):
         assert not {Path(shot.path).stem[-1] for shot in policy.selected(folder, config).shots} & drawn, policy.name
 

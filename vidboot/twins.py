@@ -26,9 +26,9 @@ def versions(of: Sequence[Entry], among: Sequence[Entry]) -> set[str]:
     """Find the files that show scenes of others.
 
     A file is another version if at least half of the frames that are looked up in one of its shots are like some frame
-    of the others, or those looked up in one of theirs like some of its own, in their upper or in their lower half: text
-    and marks seldom lie over both. The less there is to see in a half, the more alike it must be: nights and white
-    pages are not one film.
+    of the others, or those looked up in a long one of theirs like some of its own, in their upper or in their lower
+    half: text and marks seldom lie over both. The less there is to see in a half, the more alike it must be: nights
+    and white pages are not one film.
 
     Args:
         of: cached shots, all of one size.
@@ -41,7 +41,8 @@ def versions(of: Sequence[Entry], among: Sequence[Entry]) -> set[str]:
         return set()
     known = [np.concatenate(halves) for halves in zip(*(_halves(one, range(one.frames)) for one in of), strict=True)]
     ends = np.cumsum([one.frames for one in of])
-    looked_up = [end - one.frames + _spread(one.frames) for one, end in zip(of, ends, strict=True)]
+    long = [(one.frames, end) for one, end in zip(of, ends, strict=True) if one.frames >= LOOKED_UP]
+    looked_up = [end - frames + _spread(frames) for frames, end in long]
     found: set[str] = set()
     for entry in among:
         for own, half in zip(_halves(entry, range(entry.frames)), known, strict=True):
