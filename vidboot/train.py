@@ -27,8 +27,10 @@ from vidboot.run import Run, begun, check_empty, make, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
 
-AT_ONCE, NAMED = 2, 5
+AT_ONCE = 2
 """Lines of stages that share the cores of a CPU."""
+NAMED = 5
+"""Files that a message names, at most."""
 LEAST_LONG_SHOTS = 2
 """A coarser level needs this many shots that fill half of its window."""
 CROSS_FIT_DRAWS = 2
