@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -185,7 +186,9 @@ class FactorizedNet(nn.Module):
         taken, again = modulated(x, *tables[0][:2]), computed_again(x, len(self.blocks))
         for block, (own, following) in zip(self.blocks, pairwise(tables), strict=True):
             given = x, taken, own, following[:2], places
-            x, taken = checkpoint(block, *given, use_reentrant=False) if again else block(*given)
+            # Nothing in a block is drawn, so no state of random numbers has to be kept.
+            anew = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
+            x, taken = anew(*given) if again else block(*given)
         drawn = unpatchify(self.out(taken), patch, H, W)
         return drawn if self.pixels is None else self.pixels(drawn, seen, sigma)
 
