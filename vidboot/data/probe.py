@@ -20,9 +20,9 @@ from vidboot.data.records import FileRecord, Reason, Scanned, Shot, Span
 
 MOST_PIXELS = 8192 * 8704
 MOST_LOOKED_AT = 1920 * 1088  # pixels of a frame that may be blank
-# Frames that were decoded earn time for more: of a picture that stands still there may be many in a small file.
 ENDS_EARLY = 0.95
 """Share of the seconds that a header promises from which on what is missing may be rounding."""
+# Frames that were decoded earn time for more: of a picture that stands still there may be many in a small file.
 EARNS_EVERY, SECONDS_PER_FRAME = 64, 0.5
 ENCRYPTED_TAGS = ("encv", "drmi", "drmt")
 
