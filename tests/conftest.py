@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from command import SIZES, train
+from restoring import untrained
 
 from vidboot.data.encode import save_tiny
 from vidboot.synthetic import write_folder
@@ -33,3 +34,9 @@ def trained(root: Path) -> Any:
 def run(root: Path, trained: Any) -> Path:
     assert trained.exit_code == 0, trained.output
     return root / "run"
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose nets were never trained, but answer with more than nothing."""
+    return untrained(tmp_path_factory.mktemp("untrained") / "run")

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from films import moving_square, write_film
-from orientations import CLOCKWISE, MATRICES, Matrix, display_by
+from orientations import CLOCKWISE, display_by
 
 from vidboot import scan as verb
-from vidboot.data import decord_check, workers
-from vidboot.data.decode import Video
+from vidboot.data import workers
 from vidboot.data.journal import Journal
 from vidboot.data.probe import probe
 from vidboot.data.records import FileRecord, Reason, Scanned, read_files, read_shots
@@ -197,39 +196,6 @@ audit(Path({str(videos)!r}), Path({str(work)!r}), workers=1, progress=told)
     assert [file.frames for file in files] == [64] * 8
     assert len(decoded) <= 5
     assert sorted(contents(work)) == [".lock", ".owner", "files.jsonl", "shots.jsonl"]
-
-
-def test_decord_is_not_trusted_when_it_reads_other_frames(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_film(videos / "a.mp4", moving_square(20, 32, 32))
-    monkeypatch.setattr(decord_check, "_read", lambda path, order, frames: [np.zeros((16, 16))] * len(order))
-    *_, last = probe(str(videos), "a.mp4", {})
-    assert isinstance(last, Scanned)
-    assert last.file.reader == "pyav"
-
-
-def test_decord_is_trusted_when_it_reads_the_same_frames(videos: Path) -> None:
-    pytest.importorskip("decord")
-    write_film(videos / "a.mp4", moving_square(20, 32, 32))
-    *_, last = probe(str(videos), "a.mp4", {})
-    assert isinstance(last, Scanned)
-    assert last.file.reader == "decord"
-
-
-@pytest.mark.parametrize("matrix", MATRICES)
-def test_decord_which_shows_pictures_as_stored_is_not_asked_about_others(videos: Path, matrix: Matrix) -> None:
-    display_by(write_film(videos / "a.mp4", moving_square(2, 32, 32)), matrix)
-    with Video(videos / "a.mp4") as video:
-        picture = next(video.frames()).picture
-    assert decord_check.worth_checking("h264", picture, 2) == (matrix == (1, 0, 0, 1))
-
-
-def test_samples_are_few_and_spread() -> None:
-    samples = decord_check.Samples()
-    picture = VideoFrame(16, 16, "yuv420p")
-    for i in range(1000):
-        samples.offer(i, picture)
-    assert 4 <= len(samples.pictures) <= 8
-    assert max(samples.pictures) >= 500
 
 
 def test_every_odd_thing_in_a_folder_is_refused_with_a_reason(videos: Path, work: Path) -> None:
