@@ -143,10 +143,9 @@ def make(options: argparse.Namespace, say: Callable[[str], None]) -> list[Path]:
     left_out = set(options.exclude.split(",")) if options.exclude else set()
     names = [p.name for p in sorted(options.videos.iterdir()) if p.is_file() and p.stem not in left_out]
     names = [n for n in names if options.split == "all" or split_of(n) == options.split]
-    kinds = options.kinds.split(",") if options.kinds else list(KINDS)
     made: list[Path] = []
     last: tuple[str, Clip | None] = ("", None)
-    for name, kind, number in plan(names, kinds, options.per_source, options.seed):
+    for name, kind, number in plan(names, options.kinds, options.per_source, options.seed):
         if last[0] != name:
             try:
                 how = {"start": options.start, "seconds": options.seconds, "short_side": options.short_side}
@@ -174,7 +173,7 @@ def main() -> None:
     parser.add_argument("videos", type=Path, help="folder of clean videos, not searched deeper")
     parser.add_argument("out", type=Path, help="where clips and truth go")
     parser.add_argument("--split", choices=(*SPLITS, "all"), default="dev")
-    parser.add_argument("--kinds", default="", help=f"of {','.join(KINDS)}; default all")
+    parser.add_argument("--kinds", type=_kinds, default=list(KINDS), help=f"of {','.join(KINDS)},clean; default all")
     parser.add_argument("--exclude", default="", help="names of sources with overlays of their own, by commas")
     parser.add_argument("--per-source", type=int, default=4, help="clips made of each source")
     parser.add_argument("--start", type=float, default=0.3, help="where in the source a clip starts, 0 to 1")
@@ -190,6 +189,13 @@ def main() -> None:
     options = parser.parse_args()
     made = make(options, lambda line: print(line, file=sys.stderr))
     print(json.dumps({"clips": [p.name for p in made]}) if options.json else f"{len(made)} clips in {options.out}")
+
+
+def _kinds(text: str) -> list[str]:
+    kinds = text.split(",")
+    if unknown := sorted({*kinds} - {*KINDS, "clean"}):
+        raise argparse.ArgumentTypeError(f"no kind is called {', '.join(unknown)}")
+    return kinds
 
 
 def _size(text: str) -> tuple[int, int]:
