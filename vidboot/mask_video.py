@@ -32,7 +32,7 @@ from vidboot.data.decode import Video
 from vidboot.data.geometry import Orientation
 
 FOLDER = "detections"
-VERSION = 21
+VERSION = 22
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
 

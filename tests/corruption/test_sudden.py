@@ -109,3 +109,21 @@ def test_a_ball_that_rolls_by_is_no_line() -> None:
     for t in range(40):
         cv2.circle(film[t], (10 + 6 * t, 100), 9, (250, 250, 250), -1)
     assert find_text(shown(film), nothing, thresholds=TextThresholds()) == []
+
+
+def test_a_known_line_that_goes_is_no_wider_one_for_what_else_changes_in_its_rows() -> None:
+    film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
+    burn(film, INK, 30, 110, 5, 30)
+    for x in (160, 200):
+        burn(film, np.ones((12, 3), bool), x, 111, 0, 30)
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        boxes = [[30, 110, 130, 124]] * bool((frame[110:124, 30:130] == 250).all(-1).sum() > 100)
+        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+    one = switched(film)[-1][1]
+    assert (one.came, one.box[2] > 200) == (False, True)
+    assert one.share_within([(30, 110, 130, 124)]) == pytest.approx(INK.sum() / (INK.sum() + 72), abs=0.02)
+    (found,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    assert found.box is not None
+    assert found.box[2] < 140

@@ -6,12 +6,13 @@ White letters on a white wall, which no detector reads, are plain in what change
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, area, intersection
+from vidboot.boxes import Box, area, intersection, whole
 from vidboot.corruption.row import LEAST_TALL, field, joined, mostly_within, pieces_of, strength_of
 from vidboot.corruption.tophat import legible_rows
 
@@ -37,6 +38,15 @@ class Switched:
     came: bool
     frames: tuple[Frame, ...]
     """The first or the last frame that shows it, and all since."""
+
+    def share_within(self, boxes: Iterable[Box]) -> float:
+        """Return how much of what changes lies in any of the boxes."""
+        x0, y0, x1, y1 = map(int, self.box)
+        left = self.ink[y0:y1, x0:x1].copy()
+        for box in boxes:
+            a, b, c, d = whole(box, *self.ink.shape[::-1])
+            left[max(0, b - y0) : max(0, d - y0), max(0, a - x0) : max(0, c - x0)] = False
+        return 1 - float(left.sum()) / max(1, int(self.ink[y0:y1, x0:x1].sum()))
 
 
 class Sudden:

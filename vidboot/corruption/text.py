@@ -195,8 +195,8 @@ class _Tracker:
         """Begin a line a few frames late that came at once, or one that went and was not known, and catch up."""
         (seconds, grey), *since = one.frames
         gone = [] if one.came else [line for line in self.ended if line.event.last_seconds >= seconds]
-        known = sum(intersection(line.outline, one.box) for line in (*self.live, *gone))
-        if known >= 0.6 * area_of(one.box) or not self._looks.may_be_line(one.box, *self.size):
+        known = one.share_within([line.outline for line in (*self.live, *gone)])
+        if known >= 0.6 or not self._looks.may_be_line(one.box, *self.size):
             return
         wide = grow(one.box, AROUND * (one.box[3] - one.box[1]), *self.size)
         template = Template(grey, whole(wide, *self.size), one.ink)
