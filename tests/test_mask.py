@@ -109,6 +109,17 @@ def test_a_killed_run_keeps_what_was_finished(folder: Path, tmp_path: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
+def test_what_a_lost_disk_left_empty_is_looked_at_again(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    assert mask(folder, work).exit_code == 0
+    before = content(work)
+    for path in (work / mask_video.FOLDER).iterdir():
+        path.write_bytes(b"")
+    again = mask(folder, work)
+    assert again.exit_code == 0, again.output
+    assert content(work) == before
+
+
 @pytest.mark.parametrize("text", ["{", '{"schema": 1, "sha256": "%s", "width": 1, "height": 1}' % ("b" * 64)])
 def test_a_mask_file_that_is_not_this_videos_stops_the_work_and_stays(folder: Path, tmp_path: Path, text: str) -> None:
     work = tmp_path / "work"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import vidboot.run
+from vidboot.errors import WorkFailed
 from vidboot.run import SCHEMA, Run, load_tensors, save_tensors
 
 
@@ -76,3 +77,11 @@ def test_a_foreign_folder_is_no_place_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ValueError, match="is not valid JSON"):
         Run(tmp_path)
+
+
+def test_a_damaged_file_of_weights_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "clip" / "weights.safetensors"
+    save_tensors(path, {"a": torch.arange(30)})
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(WorkFailed, match="is damaged: delete it"):
+        load_tensors(path)

@@ -31,10 +31,10 @@ from vidboot.composition import whole
 from vidboot.config import Config
 from vidboot.data.encode import save_tiny
 from vidboot.denoiser import evenly_timed
+from vidboot.files import write_text
 from vidboot.generate import sample
 from vidboot.losses import BANDS, Batch, held_out_losses
 from vidboot.masks import Event, Mask
-from vidboot.run import write_text
 
 CASES = ("clean", "masked", "unmasked", "scattered")
 SIDE, FPS, SHORT, LONG = 32, 8, 16, 64

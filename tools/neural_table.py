@@ -17,8 +17,8 @@ from torch import Tensor
 
 from vidboot import metrics
 from vidboot.denoiser import Denoise
+from vidboot.files import write_text
 from vidboot.noise import Schedule, level_noise
-from vidboot.run import write_text
 from vidboot.sampler import sde
 
 COMPOSITION, DIRECT, TUNED = "composition", "direct", "tuned clip net"

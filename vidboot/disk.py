@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vidboot.data.locks import alone
-from vidboot.run import write_text
+from vidboot.files import write_text
 
 
 class Disk:

@@ -6,9 +6,8 @@ The result is one file per video, whole or not there: events and the summary tha
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +29,7 @@ from vidboot.corruption.thresholds import Thresholds
 from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 from vidboot.data.geometry import Orientation
+from vidboot.files import replacing
 
 FOLDER = "detections"
 VERSION = 22
@@ -252,17 +252,19 @@ def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> Non
             "colours": detected.static.colours,
             "looks": detected.static.looks,
         }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    part = path.with_suffix(".part")
-    part.write_bytes(buffer.getvalue())
-    os.replace(part, path)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
-    """Return a result of the same settings that tells of these kinds, and maybe others; None if there is none."""
-    if not path.exists():
+    """Return a result of the same settings that tells of these kinds, and maybe others; None if there is none whole."""
+    try:
+        return _read(path, key, kinds)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
+
+
+def _read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
     with np.load(path) as arrays:
         header = json.loads(str(arrays["header"]))
         if header["key"] != key or not {*kinds} <= {*header["kinds"]}:

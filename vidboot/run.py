@@ -13,8 +13,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -23,7 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vidboot.errors import DISK_FULL
+from vidboot.errors import DISK_FULL, WorkFailed
+from vidboot.files import replacing, write_text
 
 SCHEMA = 5
 
@@ -121,20 +121,27 @@ def make(path: Path) -> Path:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise
-        raise ValueError(f"cannot write the run directory {path}: {error.strerror}") from error
+        raise ValueError(f"cannot write the folder {path}: {error.strerror}") from error
     return path
 
 
-def check_empty(path: Path) -> None:
+def check_empty(path: Path, lacks: str = "run") -> None:
     """Raise ValueError if anything lies in a folder but hidden files: a lock, half-written ones, a desktop's notes."""
     if any(entry.name[0] != "." for entry in path.iterdir()):
-        raise ValueError(f"{path} is not empty and holds no run")
+        raise ValueError(f"{path} is not empty and holds no {lacks}")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text)
+def make_for(work: str, path: Path) -> Path:
+    """Make the folder of a ``work`` of many parts, or know it again.
+
+    Raises:
+        ValueError: it cannot be written, or holds something else, which would be written over.
+    """
+    sign = make(path) / f".{work}"
+    if not sign.exists():
+        check_empty(path, work)
+        sign.touch()
+    return path
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], **facts: Any) -> None:
@@ -155,21 +162,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], **facts: Any) -> Non
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what ``save_tensors`` wrote: the tensors, on the CPU, and the facts."""
-    with safe_open(path, framework="pt") as file:
-        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-        return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a dict)
+    """Read what ``save_tensors`` wrote: the tensors, on the CPU, and the facts.
 
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success it is synced and takes its place."""
-    # One name for all attempts: what a kill leaves is written over by the next, not kept for ever.
-    temporary = path.with_name(f".{path.name}.partial")
+    Raises:
+        WorkFailed: the file is damaged.
+    """
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise WorkFailed(f"{path} is damaged: delete it, and vidboot train makes it anew") from error

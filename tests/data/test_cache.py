@@ -103,6 +103,20 @@ def test_what_is_cached_is_not_decoded_again(videos: Path, work: Path, monkeypat
     assert build(shots, videos, work, SPECS) == first
 
 
+@pytest.mark.parametrize("times", [False, True])
+def test_what_a_lost_disk_left_empty_is_written_again(videos: Path, work: Path, times: bool) -> None:
+    write_film(videos / "a.mp4", moving_square(20, 32, 32))
+    shots = shots_of(videos, work)
+    first = build(shots, videos, work, SPECS[:1])
+    (entry,) = first.entries
+    path = Path(entry.times_path if times else entry.path)
+    before = path.read_bytes()
+    path.write_bytes(b"")
+    assert not entry.cached
+    assert build(shots, videos, work, SPECS[:1]) == first
+    assert path.read_bytes() == before
+
+
 def test_a_video_that_changed_since_the_scan_is_not_cached_and_named(
     videos: Path, work: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -85,8 +85,11 @@ class Entry:
 
     @property
     def cached(self) -> bool:
-        """Whether the frames are there."""
-        return os.path.exists(self.path)
+        """Whether the frames are there, all of them: a machine that loses its power leaves files empty."""
+        try:
+            return os.path.getsize(self.path) > self.bytes and os.path.getsize(self.times_path) > 16 * self.frames
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)

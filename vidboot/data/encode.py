@@ -18,6 +18,8 @@ import numpy as np
 from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from vidboot.files import part_path
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -58,11 +60,6 @@ def check_mp4(path: Path) -> None:
     check_writable(path)
     if path.suffix.lower() not in MP4:
         raise ValueError(f"cannot write {path}: what is written is mp4, so name it .mp4")
-
-
-def part_path(path: Path) -> Path:
-    """Where a file lives until it is whole; hidden, for a download's NAME.part is not ours."""
-    return path.with_name(f".{path.name}.part")
 
 
 class VideoWriter:

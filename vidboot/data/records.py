@@ -5,12 +5,13 @@ picture as displayed (turned upright, square pixels); times are seconds on the f
 """
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
+
+from vidboot.files import replacing
 
 SCHEMA = 1
 FILES = "files.jsonl"
@@ -155,12 +156,8 @@ def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write JSON lines: whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as lines:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(row) + "\n" for row in rows)
-        lines.flush()
-        os.fsync(lines.fileno())
-    partial.replace(path)
 
 
 def _check_schema(row: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from vidboot.data.encode import part_path
+from vidboot.files import part_path
 
 
 def add_sound(path: Path, source: Path, *, start_seconds: float) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidboot.data.encode import check_writable, part_path
+from vidboot.data.encode import check_writable
+from vidboot.files import write_text
 from vidboot.report.media import enlarge, filmstrip, image_url, mosaic, video_url
 from vidboot.report.model import LagCurve, LedgerRow, Metric, Refused, Report, Samples, SigmaLoss
 from vidboot.report.plots import Axis, Series, line_plot, number, short
@@ -32,9 +33,7 @@ def write_report(path: Path, report: Report) -> None:
         ValueError: ``path`` cannot be written, or a record does not fit (see `vidboot.report.model`).
     """
     check_writable(path)
-    part = part_path(path)
-    part.write_text(render(report), encoding="utf-8", errors="replace")
-    part.replace(path)
+    write_text(path, render(report))
 
 
 def render(report: Report) -> str:

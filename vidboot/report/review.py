@@ -13,8 +13,9 @@ from html import escape
 from pathlib import Path
 
 from vidboot.boxes import Box
-from vidboot.data.encode import check_writable, part_path
+from vidboot.data.encode import check_writable
 from vidboot.decisions import SCHEMA
+from vidboot.files import write_text
 from vidboot.masks import hides
 from vidboot.report.review_script import SCRIPT
 from vidboot.report.review_style import REVIEW_STYLE
@@ -47,9 +48,7 @@ def write_page(path: Path, cards: Sequence[Card], *, title: str) -> None:
         ValueError: ``path`` cannot be written.
     """
     check_writable(path)
-    part = part_path(path)
-    part.write_text(render(cards, title=title), encoding="utf-8", errors="replace")
-    part.replace(path)
+    write_text(path, render(cards, title=title))
 
 
 def by_doubt(cards: Sequence[Card]) -> list[Card]:
