@@ -40,5 +40,6 @@ def check_refused(result: Any, code: int, *words: str) -> None:
         assert word in sentence, sentence
 
 
-def train(root: Path, *more: object, out: str = "run") -> Any:
-    return vidboot("train", root / "videos", "--out", root / out, "--preset", "smoke", "--work", root / "work", *more)
+def train(root: Path, *more: object, out: str = "run", videos: Path | None = None) -> Any:
+    where = (videos or root / "videos", "--out", root / out, "--work", root / "work")
+    return vidboot("train", *where, "--preset", "smoke", *more)

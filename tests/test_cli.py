@@ -223,7 +223,21 @@ def test_no_verb_is_led_to_write_into_the_folder_of_videos(root: Path, run: Path
     clip = next(videos.glob("clip*.mp4"))
     restored = vidboot("restore", run, "--video", clip, "--out", videos / "new.mp4", "--work", root / "work")
     check_refused(restored, 2, "lies inside")
+    inside = ("evaluate", Path(shutil.copytree(run, videos / "run")), "--videos", videos, "--work", root / "work")
+    check_refused(vidboot(*inside), 2, "lies inside")
+    shutil.rmtree(videos / "run")
     assert sorted((root / "videos").iterdir()) == before
+
+
+def test_one_video_in_place_of_a_folder_is_not_written_over(root: Path, run: Path, tmp_path: Path) -> None:
+    film = Path(shutil.copy(next((root / "videos").glob("full*.mp4")), tmp_path / "film.mp4"))
+    content = film.read_bytes()
+    check_refused(vidboot("mask", film, "--page", film, "--work", tmp_path / "work"), 2, "is the video itself")
+    trained = train(tmp_path, "--set", "clip.train.steps=1", videos=film)
+    assert trained.exit_code == 0, trained.output
+    made = ("generate", tmp_path / "run", "--frames", 2, "--policy", "clips-only", "--out", film)
+    check_refused(vidboot(*made), 2, "is the video itself")
+    assert film.read_bytes() == content
 
 
 def test_called_from_within_the_videos_a_verb_works_beside_them(

@@ -175,6 +175,15 @@ def test_where_filtering_leaves_nothing_the_page_says_so_and_the_others_are_comp
     assert "filtering leaves 0 clips" in Path(result["page"]).read_text()
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(root: Path) -> None:
+    page = root / "mine" / "report.html"
+    page.parent.mkdir()
+    page.write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and holds no comparison"):
+        compare(root, "mine")
+    assert [path.read_text() for path in page.parent.iterdir()] == ["mine"]
+
+
 def test_too_few_samples_are_told_before_anything_is_trained(root: Path) -> None:
     sizes = story.Sizes(samples=1)
     with pytest.raises(ValueError, match="at least 8 frames and 2 samples"):

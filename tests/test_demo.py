@@ -14,22 +14,31 @@ from vidboot import demo as story
 from vidboot.data.progress import silent
 
 
-@contextlib.contextmanager
-def quiet(_: str) -> Iterator[Any]:
-    yield silent
-
-
 def run_demo(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the result, and the rows of its training with the part under which each was told."""
     rows: list[dict[str, Any]] = []
+    under: list[str] = []
+
+    @contextlib.contextmanager
+    def part(name: str) -> Iterator[Any]:
+        under.append(name)
+        yield silent
+        under.remove(name)
+
+    def tell(row: dict[str, Any]) -> None:
+        rows.append({**row, "under": list(under)})
+
     config = configs.read(preset="smoke", settings=story.SETTINGS)
-    result = story.demo(out, config, story.sizes_of("smoke"), rows=rows.append, part=quiet)
-    return result, rows
+    return story.demo(out, config, story.sizes_of("smoke"), rows=tell, part=part), rows
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("demo")
-    return out, run_demo(out)[0]
+    result, rows = run_demo(out)
+    assert rows
+    assert not any(row["under"] for row in rows), "a bar of another part stands over the training"
+    return out, result
 
 
 def test_the_demo_says_what_it_made_and_measured(made: tuple[Path, dict[str, Any]]) -> None:
@@ -85,6 +94,13 @@ def test_the_demo_run_again_trains_nothing_and_measures_the_same(made: tuple[Pat
     again, rows = run_demo(out)
     assert rows == []
     assert json.dumps({**again, "seconds": 0}) == json.dumps({**first, "seconds": 0})
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(ValueError, match="is not empty and holds no demo"):
+        run_demo(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["videos"]
 
 
 def test_a_preset_without_videos_is_refused_with_the_legal_ones() -> None:

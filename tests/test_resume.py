@@ -54,7 +54,7 @@ def test_a_folder_of_something_else_is_no_place_for_a_run(root: Path, trained: A
     (root / "foreign" / "notes.txt").write_text("mine")
     check_refused(train(root, out="foreign"), 2, "foreign is not empty and holds no run")
     check_refused(train(root, out="foreign/notes.txt"), 2, "is a file, not a run directory")
-    check_refused(train(root, out="foreign/notes.txt/run"), 2, "cannot write the run directory")
+    check_refused(train(root, out="foreign/notes.txt/run"), 2, "cannot write the folder")
     assert [path.name for path in (root / "foreign").iterdir()] == ["notes.txt"]
 
 

@@ -140,8 +140,8 @@ def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, 
     device_of(config)  # one that is not here is told before the work
     with on_stderr("scan") as progress:
         files, shots = audit.usable(videos, work, progress=progress)
-    with on_stderr("cache") as progress:
-        run = verb.train(verb.Folder(videos, work, files, shots), out, config, report=report_line, progress=progress)
+    folder = verb.Folder(videos, work, files, shots)
+    run = verb.train(folder, out, config, report=report_line, caching=on_stderr("cache"))
     return {
         "run": str(out),
         "stages": [p.parent.name for p in sorted(out.glob("*/weights.safetensors"))],
@@ -201,7 +201,7 @@ def evaluate(
         opened = Run(run)
         folder = work_folder(videos, work)
         where = page or run / "evaluation.html"
-        check_apart(videos, page)
+        check_apart(videos, where)
         check_writable(where)
         with on_stderr("scan") as progress:
             files, shots = audit.audit(videos, folder, progress=progress)

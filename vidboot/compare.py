@@ -38,10 +38,11 @@ from vidboot.data.progress import Progress, silent
 from vidboot.data.records import Shot
 from vidboot.errors import WorkFailed
 from vidboot.evaluate import check_sizes, evaluate
+from vidboot.files import write_text
 from vidboot.fit import Report
 from vidboot.plain import plain
 from vidboot.report import write_report
-from vidboot.run import Run, begun, make, write_text
+from vidboot.run import Run, begun, make_for
 from vidboot.training_data import Folder
 from vidboot.twins import versions
 
@@ -84,18 +85,19 @@ def compare(
         What ``vidboot compare --json`` prints; also left as ``out/compare.json``.
 
     Raises:
-        ValueError: ``out`` cannot be written, or holds a comparison of other settings or videos.
+        ValueError: ``out`` cannot be written, or holds something else, or a comparison of other settings or videos.
         WorkFailed: the folder has too few full videos, or nothing else to train on.
     """
     began = time.monotonic()
     check_sizes(config, config.video.frames, sizes.samples)
     check_apart(videos, out)
+    make_for("comparison", out)
     for curation in (KEEP, *RIVALS):
         training.check_out(out / curation.name)
     with part("scan") as progress:
         files, shots = scan.usable(videos, work, progress=progress)
     anew = not any(begun(out / curation.name) for curation in (KEEP, *RIVALS))
-    whole = Folder(videos, work, files, shots).with_masks_in(make(out) / training.MASKS, anew=anew)
+    whole = Folder(videos, work, files, shots).with_masks_in(out / training.MASKS, anew=anew)
     with part("cache") as progress:
         folder, held_out, twins = set_aside(whole, config, held_out=sizes.held_out, progress=progress)
 
@@ -103,8 +105,8 @@ def compare(
         def named(row: dict[str, object]) -> None:
             rows({**row, "stage": f"{curation.name} {row['stage']}"})
 
-        with part(f"{curation.name}: cache") as progress:
-            return training.train(found[curation], out / curation.name, config, report=named, progress=progress)
+        how = {"report": named, "caching": part(f"{curation.name}: cache")}
+        return training.train(found[curation], out / curation.name, config, **how)
 
     found = {curation: curation.selected(folder, config) for curation in (KEEP, *RIVALS)}
     runs = {KEEP: train(KEEP, views_only(config))}

@@ -21,7 +21,7 @@ from vidboot.data.records import FileRecord
 from vidboot.evaluate import Evaluation
 from vidboot.fit import Report
 from vidboot.generate import generate
-from vidboot.run import Run
+from vidboot.run import Run, make_for
 
 Part = Callable[[str], AbstractContextManager[Progress]]
 """Name of a part of the work -> where that part tells how far it is, while it lasts."""
@@ -90,21 +90,17 @@ def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, part: Part) -
         What ``vidboot demo --json`` prints.
 
     Raises:
-        ValueError: ``out`` cannot be written, or holds a demo of other settings.
+        ValueError: ``out`` cannot be written, or holds something else, or a demo of other settings.
     """
     began = time.monotonic()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot write the demo's folder {out}: {error.strerror}") from error
+    make_for("demo", out)
     videos, held_out, work, run_path = (out / name for name in ("videos", "held_out", "work", "run"))
     with part("making videos") as progress:
         _make_folder(out, sizes.folder, progress)
     with part("scan") as progress:
         files, shots = scan.audit(videos, work, progress=progress)
     folder = training.Folder(videos, work, files, shots)
-    with part("cache") as progress:
-        run = training.train(folder, run_path, config, report=rows, progress=progress)
+    run = training.train(folder, run_path, config, report=rows, caching=part("cache"))
     video = out / "demo.mp4"
     with part("generate") as progress:
         generate(run_path, video, frames=sizes.frames, progress=progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,12 @@ MASKS = ".masks"
 
 
 def train(
-    folder: Folder, out: Path, config: Config, *, report: Report = lambda row: None, progress: Progress = silent
+    folder: Folder,
+    out: Path,
+    config: Config,
+    *,
+    report: Report = lambda row: None,
+    caching: AbstractContextManager[Progress] | None = None,
 ) -> Run:
     """Run every stage that the folder has data for; running it again resumes.
 
@@ -51,7 +57,7 @@ def train(
         out: the run directory.
         config: settings; those of an existing run must be the same.
         report: takes each row of metrics.jsonl.
-        progress: told as the cache is built.
+        caching: where the building of the cache tells how far it is, while it lasts.
 
     Raises:
         ValueError: the run was begun with other settings or other videos, no shot can be used, or another process
@@ -64,7 +70,8 @@ def train(
         if folder.masks_changed:
             told = "the masks of %s have changed since %s was begun; it goes on with those it has"
             logging.getLogger("vidboot").warning(told, folder.videos, out)
-        data = TrainingData.of(folder, config, progress)
+        with caching or nullcontext(silent) as progress:
+            data = TrainingData.of(folder, config, progress)
         run = _open(out, config, data)
         keep()
         training = Training(run, config, data, report, templates(data.work, config))

@@ -46,9 +46,10 @@ def claim(work: Path, videos: Path) -> None:
 
 
 def check_apart(videos: Path, written: Path | None) -> None:
-    """Raise ValueError where what is written would lie in the folder of videos."""
-    if written and videos.is_dir() and written.resolve().is_relative_to(videos.resolve()):
-        raise ValueError(f"{written} lies inside {videos}, where nothing may be written: choose another place")
+    """Raise ValueError where what is written would lie in the folder of videos, or be the one video."""
+    if written and videos.exists() and written.resolve().is_relative_to(videos.resolve()):
+        where = f"lies inside {videos}, where nothing may be written" if videos.is_dir() else "is the video itself"
+        raise ValueError(f"{written} {where}: choose another place")
 
 
 def check_not_a_video_of(work: Path, out: Path) -> None:
