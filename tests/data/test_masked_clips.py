@@ -93,6 +93,18 @@ def test_extra_hidden_pixels_have_the_shape_of_what_was_found_moved_to_any_place
     assert len(places) > 5
 
 
+def test_only_a_mask_that_hides_something_makes_a_shot_a_masked_one(entries: dict[str, Entry], tmp_path: Path) -> None:
+    shots = list(entries.values())
+    events = {
+        "mark": masks.Event(id="m0", kind="mark", first_seconds=0, last_seconds=1, box=(1, 1, 4, 4)),
+        "doubt": masks.Event(id="m0", kind="mark", first_seconds=0, last_seconds=1, box=(1, 1, 4, 4), score=0.3),
+    }
+    for entry, found in zip(shots, ((events["mark"],), (events["doubt"],), ()), strict=True):
+        masks.save(tmp_path / f"{entry.sha256}.json", masks.Mask(entry.sha256, SIDE, SIDE, found))
+    assert Pool(shots, tmp_path, window=8).masked == 1 / 3
+    assert Pool(shots, None, window=8).masked == 0
+
+
 def test_a_pool_is_blind_where_none_of_its_shots_shows_anything(entries: dict[str, Entry], tmp_path: Path) -> None:
     shots = list(entries.values())
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vidboot.data.cache import Entry, open_clip
+from vidboot.data.hidden import hidden_by_masks
 from vidboot.data.seen import beside, visible_in
 from vidboot.losses import Batch
 from vidboot.views import TimeMean, restrict_seen
@@ -62,7 +63,7 @@ class Pool:
 
     @property
     def masked(self) -> float:
-        """Share of the shots that have a mask."""
+        """Share of the shots of which a mask hides something."""
         return len(self._marked(0)) / max(1, len(self.entries))
 
     @cached_property
@@ -100,10 +101,10 @@ class Pool:
         hide = bool(rng.random() < self.hide)
         clips = []
         for slot in range(size):
-            rng = np.random.default_rng((seed, zlib.crc32(stage.encode()), step, rank, slot))
-            entry = long_enough[rng.choice(len(long_enough), p=chance / chance.sum())]
-            first = int(rng.integers(entry.frames - length * self.group + 1))
-            clips.append(self._varied(self._cut(entry, first, length * self.group), rng))
+            own = np.random.default_rng((seed, zlib.crc32(stage.encode()), step, rank, slot))
+            entry = long_enough[own.choice(len(long_enough), p=chance / chance.sum())]
+            first = int(own.integers(entry.frames - length * self.group + 1))
+            clips.append(self._varied(self._cut(entry, first, length * self.group), own))
         batch = _grouped(_stack(clips), self.group)
         if not hide:
             return batch
@@ -129,9 +130,13 @@ class Pool:
                 yield _grouped(_stack(clips), self.group)
 
     def _marked(self, length: int) -> list[Entry]:
-        """The shots, long enough, that have a mask."""
-        names = {path.stem for path in self.masks.glob("*.json")} if self.masks else ()
-        return [e for e in self.entries if e.sha256 in names and e.frames >= length * self.group]
+        """The shots, long enough, of which a mask hides something."""
+        return [e for e in self.entries if e.sha256 in self._hiding and e.frames >= length * self.group]
+
+    @cached_property
+    def _hiding(self) -> set[str]:
+        hidden = hidden_by_masks(self.masks) if self.masks else {}
+        return {sha256 for sha256, boxes in hidden.items() if boxes}
 
     def _found_shape(self, marked: Sequence[Entry], length: int, rng: np.random.Generator) -> Tensor:
         """What is visible beside a mark or a text found elsewhere, moved to any place: [length, 1, H, W]."""
