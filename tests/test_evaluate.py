@@ -1,6 +1,7 @@
 """What stands for real video, where seams are looked for, and gates on a run of seconds."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,3 +107,11 @@ def test_a_verdict_takes_back_what_noise_or_known_videos_make_look_well() -> Non
     for distance, copies in ((0.4, True), (0.6, False)):
         said = pages.verdict({**numbers, "nearest_training_clip": {"real": 1.0, "full": distance}})
         assert ("it copies training clips" in said) == copies
+
+
+def test_a_run_without_a_trained_net_is_told_so(run: Path, root: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(run / "run.json", begun)
+    evaluated = vidboot("evaluate", begun, "--videos", root / "videos", "--work", root / "work", "--samples", 2)
+    check_refused(evaluated, 2, "begun holds no trained net yet")

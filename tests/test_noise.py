@@ -5,11 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from vidboot import noise as noises
-from vidboot.noise import Schedule, SigmaDensity, expand, normal_like_frames
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from vidboot.noise import Schedule, SigmaDensity, expand, normal_like_frames, seeded
 
 
 @pytest.mark.parametrize("B", [1, 2, 7, 64])
@@ -28,7 +24,7 @@ def test_strata_come_in_random_order() -> None:
 
 
 def test_ln_sigma_has_the_mean_and_deviation_it_was_given() -> None:
-    ln_sigma = SigmaDensity(P_mean=-0.7, P_std=1.3).draw(4096, seeded()).double().log()
+    ln_sigma = SigmaDensity(P_mean=-0.7, P_std=1.3).draw(4096, seeded(0)).double().log()
     assert ln_sigma.mean().item() == pytest.approx(-0.7, abs=1e-2)
     assert ln_sigma.std().item() == pytest.approx(1.3, abs=1e-2)
 
@@ -78,3 +74,9 @@ def test_frames_videos_seeds_and_levels_have_noise_of_their_own() -> None:
     assert likeness.abs().max() < 0.2
     assert noise.std().item() == pytest.approx(1, abs=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.02)
+
+
+def test_any_integer_is_a_seed() -> None:
+    first, again = (torch.rand(3, generator=seeded(number)) for number in (5, 5 + 2**63))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, torch.rand(3, generator=seeded(-5)))

@@ -60,7 +60,7 @@ def gate_stage(level: int) -> str:
 def _fresh_weights(seed: int) -> Iterator[None]:
     """Draw weights from ``seed`` alone, whatever other threads draw."""
     with _drawing, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed % 2**63)
         yield
 
 
@@ -152,7 +152,7 @@ class Model:
         if policy == "clips-only" or frames <= self.config.clip.window:
             return self._sharp_stream(self.parts.clips_plan())
         composed = self.composition(frames)
-        if policy == "composition" or not self.run.done("residual"):
+        if self.made_by(policy) == "composition":
             return composed
         return refined(composed, self.residual().gated, self._long_windows())
 
@@ -165,6 +165,11 @@ class Model:
         needs = {"direct": ["direct"], "low-res-only": [low_res_stage(0)], "clips-only": ["clip"]}
         stages = needs.get(policy, [low_res_stage(0), "clip"]) + (["residual"] if policy == "full" else [])
         return all(self.run.done(stage) for stage in stages)
+
+    def made_by(self, policy: Policy) -> Policy:
+        """Return the policy that a video of ``policy`` is made by: where no residual was trained, ``full`` is the
+        composition."""
+        return "composition" if policy == "full" and not self.run.done("residual") else policy
 
     def able(self) -> list[Policy]:
         """Return the policies that the run has all nets of, the best first."""

@@ -113,9 +113,11 @@ def evaluate(
     video = model.config.video
     frames = video.frames if frames is None else frames
     check_sizes(model.config, frames, samples)
+    chosen: list[Policy] = list(dict.fromkeys(model.made_by(policy) for policy in policies or model.able()))
+    if not chosen:
+        raise ValueError(f"{run_path} holds no trained net yet: its vidboot train goes on")
     real, trained_on = _real(model, videos, work, shots, frames, most=max(samples, REAL_VIDEOS))
     find_text = find_text or leak.text_finder()
-    chosen = policies or model.able()
     sampled: dict[str, Tensor] = {}
     for done, policy in enumerate(chosen):
         progress(done, len(chosen), f"sampling {policy}")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vidboot.errors import WorkFailed
 from vidboot.losses import Batch
-from vidboot.noise import SigmaDensity, raised
+from vidboot.noise import SigmaDensity, raised, seeded
 from vidboot.optim import OptimConfig, Optimizer
 from vidboot.run import Run, load_tensors, save_tensors
 
@@ -161,7 +161,7 @@ def _prefetched(stage: Stage, first: int, clock: _Clock) -> Iterator[tuple[int, 
 
 def _draw(stage: Stage, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
     """Draw noise levels and noise: a pure function of the step, drawn on the CPU so that devices agree."""
-    generator = torch.Generator().manual_seed(stage.seed * 1_000_003 + step)
+    generator = seeded(stage.seed * 1_000_003 + step)
     sigma = raised(stage.config.sigma.draw(len(batch.video), generator), batch.least_sigma)
     return sigma, torch.randn(batch.video.shape, generator=generator)
 

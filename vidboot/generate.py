@@ -42,7 +42,7 @@ def generate(
         run_path: a trained run.
         out: the file; its folder also holds the noisy video meanwhile, 16 bytes a value.
         frames: length of the video.
-        policy: which of the run's nets make it.
+        policy: which of the run's nets make it; ``full``: all there are.
         seed: the same seed gives the same video.
         progress: told after each sweep over the video.
 
@@ -58,7 +58,7 @@ def generate(
     check_mp4(out)
     run = Run(run_path)
     model = Model(run)
-    video, sampler = model.config.video, model.config.sampler
+    video, sampler, policy = model.config.video, model.config.sampler, model.made_by(policy)
     sigmas, length = sampler.sigmas(), model.length(policy, frames)
     stream = model.stream(policy, length)
     sweeps, shape = len(sigmas) - 1, (3, video.height, video.width)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vidboot.denoiser import SIGMA_DATA, Denoiser
 from vidboot.holes import bridged
-from vidboot.noise import expand
+from vidboot.noise import expand, seeded
 from vidboot.views import View, restrict_visible
 
 BANDS = (0.02, 0.05, 0.12, 0.3, 0.7, 1.6, 4.0, 10.0)
@@ -168,7 +168,7 @@ def held_out_errors(denoiser: Denoiser, batches: Sequence[Batch], sigmas: Sequen
     for level, sigma in enumerate(sigmas):
         errors = []
         for index, batch in enumerate(batches):
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + index * 1009 + level)
+            generator = seeded(seed * 1_000_003 + index * 1009 + level)
             noise = torch.randn(batch.video.shape, generator=generator).to(batch.video)
             level_B = torch.full(batch.video.shape[:1], sigma, device=batch.video.device)
             errors.append(squared_error(denoiser, batch, level_B, noise).cpu())

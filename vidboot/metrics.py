@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vidboot.noise import seeded
 from vidboot.views import LowRes
 
 COLOUR_LEVELS = 3
@@ -257,7 +258,7 @@ def bootstrap_interval(
     lengths = [len(sample) for sample in samples]
     if not min(lengths, default=0) or (paired and len(set(lengths)) > 1):
         raise ValueError(f"samples have lengths above 0, and one length where they are paired, got {lengths}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     draws = [torch.randint(n, (resamples, n), generator=generator) for n in lengths[: 1 if paired else None]]
     draws = draws * len(samples) if paired else draws
     values = torch.tensor([

@@ -70,6 +70,11 @@ LevelNoise = Callable[[int, int, int], Tensor]
 """(number of a noise level, first frame, last) -> unit normal noise of the frames, [B, last - first, C, H, W]."""
 
 
+def seeded(number: int) -> torch.Generator:
+    """Return a generator, on the CPU, seeded with any integer; of one that is too large for that its last 63 bits."""
+    return torch.Generator().manual_seed(number % 2**63)
+
+
 def normal_like_frames(shape: tuple[int, ...], *, seed: int, first: int, last: int, level: int = 0) -> Tensor:
     """Draw unit normal noise of the frames ``first..last`` of an endless video.
 
@@ -85,7 +90,7 @@ def normal_like_frames(shape: tuple[int, ...], *, seed: int, first: int, last: i
     number = (seed * 1009 + level) * 1_000_003
 
     def drawn(t: int) -> Tensor:
-        return torch.randn(shape, generator=torch.Generator().manual_seed((number + t) % 2**63))
+        return torch.randn(shape, generator=seeded(number + t))
 
     if math.prod(shape) < LARGE:
         return torch.stack([drawn(t) for t in range(first, last)], 1)

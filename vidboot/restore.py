@@ -98,8 +98,9 @@ def restore(
     if out.exists() and out.samefile(video):
         raise ValueError(f"{out} is the clip itself, which is never written to")
     run = Run(run_path)
-    filler = Filler(Model(run), policy, sigmas, seed, samples)
-    filler.model.stream(policy, filler.length(2))  # a run that is not trained is known before the clip is read
+    model = Model(run)
+    filler = Filler(model, model.made_by(policy), sigmas, seed, samples)
+    model.stream(filler.policy, filler.length(2))  # a run that is not trained is known before the clip is read
     clip = survey(video)
     if lossless and clip.bits > 8:
         raise ValueError(f"{video} has {clip.bits} bits a component, of which lossless keeps 8: store it in 8 first")
@@ -109,7 +110,7 @@ def restore(
     hidden = visible(mask, clip.pts_seconds, (0, 0, clip.width, clip.height), 1, 1)[:, 0, 0] == 0
     holes = list(_holes(clip, mask, hidden, boxes, config))
     identity = {"weights": run.trained(), "clip": clip.sha256, "mask": mask.digest()}
-    identity |= {"sigmas": sigmas.tolist(), "seed": seed, "samples": samples, "policy": policy}
+    identity |= {"sigmas": sigmas.tolist(), "seed": seed, "samples": samples, "policy": filler.policy}
     with Unfinished.beside(out, identity, does="restores") as unfinished:
         swept = filler.sweeps * unfinished.done
 
@@ -130,6 +131,7 @@ def restore(
         "seed": seed,
         "steps": steps,
         "samples": samples,
+        "policy": filler.policy,
         "lossless": lossless,
         "filled_at": f"{config.width}x{config.height}",
         "enlarged_by": round((boxes[0][2] - boxes[0][0]) / config.width, 3),

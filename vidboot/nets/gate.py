@@ -15,7 +15,7 @@ from vidboot.composition import Stream, back_projection, whole
 from vidboot.denoiser import Denoise
 from vidboot.errors import WorkFailed
 from vidboot.losses import Batch
-from vidboot.noise import expand
+from vidboot.noise import expand, seeded
 from vidboot.views import BandView
 
 LEAST_SIGMA, MOST_SIGMA, KNOTS = 0.02, 20.0, 14
@@ -73,7 +73,7 @@ def gate_sums(corrected: Corrected, video: Tensor, *, seed: int, trusted: Tensor
     """
     sums = torch.zeros(2, KNOTS)
     for level, sigma in enumerate(knots().exp().tolist()):
-        generator = torch.Generator().manual_seed(seed + level)
+        generator = seeded(seed + level)
         y = video + sigma * torch.randn(video.shape, generator=generator).to(video)
         D, R = corrected(y, torch.full((len(video),), sigma, device=video.device))
         if trusted is not None:
