@@ -104,6 +104,25 @@ def test_a_line_no_detector_reads_is_found_to_the_frame_if_it_comes_or_goes_at_o
     np.testing.assert_allclose(one.box, PLACE, atol=5)
 
 
+@pytest.mark.parametrize(("every", "read"), [(8, False), (4, True)])
+def test_words_of_a_fifth_of_a_second_are_found_and_if_they_follow_at_once_by_who_reads_them(
+    every: int, read: bool
+) -> None:
+    film = panning(50, H, W)
+    words = [(first, letters(14, 40 + 10 * k, seed=k)) for k, first in enumerate(range(11, 43, every))]
+    for first, ink in words:
+        burn(film, ink, 70, 110, first, first + 2)
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        widths = [ink.shape[1] for _, ink in words if (frame[110:124, 70 : 70 + ink.shape[1]][ink] == 250).all()]
+        boxes = [(70, 110, 70 + width, 124) for width in widths[-1:]]
+        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+    found = find_text(shown(film), sees_it if read else nothing, thresholds=TextThresholds())
+    assert [(one.first_seconds, one.last_seconds) for one in found] == [(t / FPS, (t + 2) / FPS) for t, _ in words]
+    assert all(one.score >= SURE for one in found)
+
+
 def test_a_ball_that_rolls_by_is_no_line() -> None:
     film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
     for t in range(40):

@@ -76,6 +76,22 @@ def test_one_that_stands_from_the_first_frame_on_and_goes_at_once_is_sure_unless
     assert (one.score >= SURE) == sure
 
 
+@pytest.mark.parametrize(("height", "width", "sure"), [(14, 100, True), (60, 21, False)])
+def test_one_that_something_moves_beside_for_a_while_is_sure_unless_it_is_higher_than_wide(
+    height: int, width: int, sure: bool
+) -> None:
+    film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
+    film[10:22, 40 + height :] = panning(12, H, W, seed=3, speed=20)[:, 40 + height :]
+    burn(film, letters(height, width), 70, 40, 0, 39)
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        return np.array([(70, 40, 70 + width, 40 + height)], np.float32), np.ones(1, np.float32)
+
+    (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    assert (one.score >= SURE) == sure
+    assert one.score > 0.3
+
+
 def test_print_that_moves_with_the_scene_is_left_alone() -> None:
     T, speed = 50, 3
     scene = panning(1, H, W + T * speed, speed=speed)
@@ -296,6 +312,15 @@ def test_a_line_is_covered_with_the_plate_that_comes_with_it_and_not_with_a_wall
     assert one.box is not None
     expected = (60, 104, 210, 130) if since else (70, 110, 170, 124)
     np.testing.assert_allclose(one.box, expected, atol=5)
+
+
+def test_a_large_plate_that_comes_and_goes_is_no_cut() -> None:
+    film = np.repeat(texture(H, W, 4)[None], 60, axis=0)
+    film[12:40, 34:74, 28:228] = 255
+    film[12:40, 48:62, 70:170][:, INK] = 10
+    (one,) = found(film)
+    assert (one.first_seconds, one.last_seconds, one.score) == (1.2, 3.9, 0.85)
+    np.testing.assert_allclose(one.box or (), (28, 34, 228, 74), atol=5)
 
 
 def test_a_line_that_slides_and_stands_for_less_than_a_second_or_goes_with_the_camera_is_none() -> None:

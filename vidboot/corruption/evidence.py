@@ -8,7 +8,7 @@ from vidboot.corruption.thresholds import TextThresholds
 from vidboot.trust import SURE
 
 SLID = 0.6  # score of a line that slides straight and fast to its place or out of it: things of the scene seldom do
-UPRIGHT = 0.45  # of one higher than wide that only comes, or only goes, at once: people who pass hide walls so
+UPRIGHT = 0.45  # at most, of one higher than wide and one sign alone: people stand there, or pass and hide walls
 SLIDES = 0.4  # of one that moves a little before or after: a caption, or a thing of the scene that was at rest
 
 
@@ -16,7 +16,10 @@ def score(line: Line, thresholds: TextThresholds) -> float | None:
     """How surely the line lies over the picture; None for text of the scene."""
     if line.cuts_before + line.cuts_survived:
         return 0.95
-    if line.seconds < thresholds.shortest_seconds or any(slide.with_the_picture(line.outline) for slide in line.slides):
+    at_once = line.appeared is True and line.vanished is True
+    if line.seconds < thresholds.shortest_seconds and not at_once:
+        return None
+    if any(slide.with_the_picture(line.outline) for slide in line.slides):
         return None
     standing = _score_of_standing(line)
     if not line.slides:
@@ -36,12 +39,10 @@ def _score_of_standing(line: Line) -> float:
     goes = line.vanished is True or (line.quiet_after and line.fades_out is not None) or _even(line.went)
     if comes and goes:
         return 0.85
-    if comes or goes:
-        x0, y0, x1, y1 = line.tight
-        return 0.7 if x1 - x0 >= y1 - y0 else UPRIGHT
-    if line.ticks.sure:
-        return 0.7
-    return 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
+    seen = comes or goes or line.ticks.sure
+    one_sign = 0.7 if seen else 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
+    x0, y0, x1, y1 = line.tight
+    return one_sign if x1 - x0 >= y1 - y0 else min(one_sign, UPRIGHT)
 
 
 def _even(slide: Slide | None) -> bool:

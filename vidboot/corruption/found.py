@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from vidboot.boxes import Box, area, intersection
+from vidboot.boxes import Box, area, intersection, whole
 from vidboot.masks import Kind
+
+OF_MARK = 0.5  # share of a line's strokes that a mark has, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Found:
     """Either this, or ``layer``."""
     layer: np.ndarray | None = None
     """bool [H, W], True = hidden."""
+    strokes: np.ndarray | None = None
+    """Of a line of text that stands still: where in its box they are, bool [h, w] of the pixels it was seen at."""
     score: float = 1.0
     """0 to 1; below `trust.SURE` a person decides before it hides anything."""
 
@@ -63,3 +68,14 @@ def in_another(k: int, events: Sequence[Found]) -> bool:
 def _weight(event: Found) -> tuple[float, float, float]:
     assert event.box is not None
     return event.score, event.last_seconds - event.first_seconds, area(event.box)
+
+
+def of_mark(one: Found, mark: np.ndarray) -> bool:
+    """Whether what was read as a line of text is letters of a mark, which are hidden to the pixel without its box."""
+    if one.strokes is None or one.box is None or not one.strokes.any():
+        return False
+    x0, y0, x1, y1 = whole(one.box, *mark.shape[::-1])
+    height, width = one.strokes.shape
+    there = cv2.resize(255 * mark[y0:y1, x0:x1].astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+    near = cv2.dilate(there, np.ones((3, 3), np.uint8)) > 0
+    return float(near[one.strokes].mean()) > OF_MARK

@@ -68,6 +68,17 @@ class Template:
         x0, y0, _, _ = self.box
         return x0 + int(columns[0]), y0 + first, x0 + int(columns[-1]) + 1, y0 + last
 
+    def strokes_in(self, box: IntBox) -> np.ndarray:
+        """Return the strokes that lie in another box, bool [h, w] of it."""
+        x0, y0, x1, y1 = self.box
+        a, b, c, d = box
+        strokes = np.zeros((d - b, c - a), bool)
+        left, top, right, bottom = max(x0, a), max(y0, b), min(x1, c), min(y1, d)
+        if left < right and top < bottom:
+            own = self.strokes[top - y0 : bottom - y0, left - x0 : right - x0]
+            strokes[top - b : bottom - b, left - a : right - a] = own
+        return strokes
+
     def _new(self) -> np.ndarray:
         """Which strokes change as the line comes or goes; all, where too few do to tell."""
         if not self._without:

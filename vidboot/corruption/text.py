@@ -38,6 +38,7 @@ MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
 LEAST_STROKES = 8  # pixels of a line's template
 AROUND = 0.4  # heights of a line that was switched on: its letters' thin ends change by less
+DARK = 24  # levels: what is darker before and after says nothing of a cut
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
@@ -122,7 +123,10 @@ class _Tracker:
     def _cut(self, grey: np.ndarray) -> bool:
         thumbnail = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(np.int16)
         last, self._thumbnail = self._thumbnail, thumbnail
-        return last is not None and float(np.abs(thumbnail - last).mean()) > self.thresholds.cut_levels
+        if last is None or np.abs(thumbnail - last).mean() <= self.thresholds.cut_levels:
+            return False
+        lit = np.maximum(thumbnail, last) > DARK
+        return float(np.median(np.abs(thumbnail - last)[lit])) > self.thresholds.cut_most
 
     def _follow(self, line: Line, seconds: float, grey: np.ndarray, before: np.ndarray, cut: bool) -> None:
         """See whether a line is still there, in the frame after ``before``."""
@@ -152,7 +156,7 @@ class _Tracker:
                 counts = evidence.score(line, self.thresholds) is not None
             else:
                 counts = self._end(line)
-            if counts and line.seconds >= self.thresholds.shortest_seconds:
+            if counts:
                 self.next_look = seconds  # the next line of a dialogue comes as this one goes
 
     def _sample(self, grey: np.ndarray) -> None:
@@ -281,6 +285,7 @@ class _Tracker:
             first_seconds=first,
             last_seconds=line.last if last is None else last,
             box=box,
+            strokes=line.template.strokes_in(whole(box, *self.size)),
             score=score,
         )
         self.ended.append(_Ended(event, line.outline, line.tight))

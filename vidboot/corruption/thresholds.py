@@ -171,7 +171,9 @@ class TextThresholds(_Frozen):
     abrupt_left: float = 0.5
     """or its strokes are weaker than this share of theirs there, in each quarter of the line."""
     cut_levels: float = 18.0
-    """Picture around the line changes by this much in one frame: a cut."""
+    """The picture changes by this much in one frame, in the mean,"""
+    cut_most: float = 7.0
+    """and most of it by this much: a cut, and no plate that comes or goes."""
     moving: MovingThresholds = MovingThresholds()
     """Of captions that travel."""
 
