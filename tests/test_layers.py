@@ -20,7 +20,7 @@ LAYERS = (
     ("data", "synthetic", "corruption"),
     ("sampler", "nets", "optim"),
     ("run",),
-    ("fit", "disk"),
+    ("fit", "disk", "detections"),
     ("config",),
     ("device",),
     ("build", "training_data", "leak", "mask_merge", "mask_video", "twins"),

@@ -13,8 +13,8 @@ import pytest
 from orientations import MATRICES, Matrix, display_by, displayed
 from typer.testing import CliRunner
 
+from vidboot import detections, mask_video, masks
 from vidboot import mask as mask_verb
-from vidboot import mask_video, masks
 from vidboot.__main__ import app
 from vidboot.corruption.found import Found
 from vidboot.corruption.thresholds import Thresholds
@@ -71,9 +71,9 @@ def test_masks_of_a_folder_are_found_kept_and_made_again_alike(folder: Path, tmp
             assert bar.box in ((0, 0, W, 10), (0, H - 10, W, H))
 
     # Unchanged files are not decoded again: what was found in them is as old as it was.
-    times = [path.stat().st_mtime_ns for path in sorted((work / mask_video.FOLDER).iterdir())]
+    times = [path.stat().st_mtime_ns for path in sorted((work / detections.FOLDER).iterdir())]
     assert mask(folder, work).exit_code == 0
-    assert times == [path.stat().st_mtime_ns for path in sorted((work / mask_video.FOLDER).iterdir())]
+    assert times == [path.stat().st_mtime_ns for path in sorted((work / detections.FOLDER).iterdir())]
     assert content(work) == before
 
     other = tmp_path / "other"
@@ -86,8 +86,8 @@ def test_masks_of_a_folder_are_found_kept_and_made_again_alike(folder: Path, tmp
     bar = next(event for event in loaded.events if event.kind == "bar")
     decided = [e.model_copy(update={"status": "rejected"}) if e is bar else e for e in loaded.events]
     masks.save(path, masks.Mask(loaded.sha256, W, H, tuple(decided), loaded.layers))
-    for detections in (work / mask_video.FOLDER).iterdir():
-        detections.unlink()
+    for kept in (work / detections.FOLDER).iterdir():
+        kept.unlink()
     assert mask(folder, work).exit_code == 0
     again = masks.load(path)
     assert [e for e in again.events if e.id == bar.id] == [bar.model_copy(update={"status": "rejected"})]
@@ -99,10 +99,10 @@ def test_a_killed_run_keeps_what_was_finished(folder: Path, tmp_path: Path) -> N
     command = [sys.executable, "-m", "vidboot", "mask", str(folder), "--work", str(work), "--json"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while not list((work / mask_video.FOLDER).glob("*.npz")) and time.monotonic() < deadline:
+        while not list((work / detections.FOLDER).glob("*.npz")) and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()
-    kept = {path: path.stat().st_mtime_ns for path in (work / mask_video.FOLDER).glob("*.npz")}
+    kept = {path: path.stat().st_mtime_ns for path in (work / detections.FOLDER).glob("*.npz")}
     assert kept
     result = mask(folder, work)
     assert json.loads(result.stdout)["videos"] == 3
@@ -113,7 +113,7 @@ def test_what_a_lost_disk_left_empty_is_looked_at_again(folder: Path, tmp_path: 
     work = tmp_path / "work"
     assert mask(folder, work).exit_code == 0
     before = content(work)
-    for path in (work / mask_video.FOLDER).iterdir():
+    for path in (work / detections.FOLDER).iterdir():
         path.write_bytes(b"")
     again = mask(folder, work)
     assert again.exit_code == 0, again.output
@@ -166,10 +166,10 @@ def test_what_all_detectors_found_answers_for_some_of_them_too(folder: Path, tmp
     work = tmp_path / "work"
     assert mask(folder, work).exit_code == 0
     before = content(work)
-    times = [path.stat().st_mtime_ns for path in sorted((work / mask_video.FOLDER).iterdir())]
+    times = [path.stat().st_mtime_ns for path in sorted((work / detections.FOLDER).iterdir())]
     assert mask(folder, work, "--kinds", "bar").exit_code == 0
     assert mask(folder, work).exit_code == 0
-    assert times == [path.stat().st_mtime_ns for path in sorted((work / mask_video.FOLDER).iterdir())]
+    assert times == [path.stat().st_mtime_ns for path in sorted((work / detections.FOLDER).iterdir())]
     assert content(work) == before
 
 
@@ -288,6 +288,68 @@ def test_a_surer_mark_stays_beside_a_doubtful_one_of_the_folder_and_a_surer_one_
         ((), [(logo, 0.8), (room, 0.4)], [0.4, 0.8]),
         ((own,), [(logo, 0.8)], [0.8]),
     ):
-        detected = mask_video.Detected(found=by_itself, static=None)
+        detected = detections.Detected(found=by_itself, static=None)
         found = mask_verb._all_found(file, seconds, detected, across, ("mark",))
         assert sorted(one.score for one in found) == scores
+
+
+def test_text_that_is_letters_of_a_sure_mark_of_the_folder_is_hidden_with_the_mark_alone() -> None:
+    mark = np.zeros((90, 160), bool)
+    mark[20:50:8] = True  # of a box around its letters much is the scene
+    file = FileRecord(path="a", status="usable", frames=10, width=160, height=90, fps=10.0, sha256="a" * 64)
+    box, strokes = (20.0, 20.0, 80.0, 50.0), mark[20:50, 20:80]
+    how: dict[str, Any] = {"kind": "subtitle", "first_seconds": 0.0, "last_seconds": 1.0, "box": box, "score": 0.9}
+    caption = np.zeros_like(strokes)
+    caption[:, ::2] = True
+    moves = Found(**how)
+    lines = Found(**how, strokes=strokes), Found(**how, strokes=caption | strokes), moves
+    detected = detections.Detected(lines, static=None)
+    seconds, kinds = np.arange(10) / 10, ("subtitle", "mark")
+
+    def left(score: float, pixels: np.ndarray) -> list[int]:
+        found = mask_verb._all_found(file, seconds, detected, [(pixels, score)], kinds)
+        return [k for k, line in enumerate(lines) if any(one is line for one in found)]
+
+    assert left(0.9, mark) == [1, 2]
+    assert left(0.4, mark) == [0, 1, 2]
+    assert left(0.9, np.roll(mark, 40, 0)) == [0, 1, 2]
+
+
+def test_what_was_found_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    layer = rng.random((9, 16)) < 0.5
+    times: dict[str, Any] = {"first_seconds": 0.0, "last_seconds": 1.0}
+    lines = [
+        Found(kind="subtitle", box=(1.0, 2.0, 3.5, 4.0), strokes=rng.random((h, w)) < 0.5, score=0.7, **times)
+        for h, w in ((3, 5), (8, 8), (1, 1))
+    ]
+    found = (
+        lines[0],
+        Found(kind="mark", layer=layer, **times),
+        *lines[1:],
+        Found(kind="bar", box=(0, 0, 9, 1), **times),
+    )
+    path = tmp_path / "a.npz"
+    detections.write(path, detections.Detected(found, None), "key", ("subtitle", "mark", "bar"))
+    again = detections.read(path, "key", ("mark",))
+    assert again is not None
+    for one, then in zip(again.found, found, strict=True):
+        assert replace(one, strokes=None, layer=None) == replace(then, strokes=None, layer=None)
+        for now, before in ((one.strokes, then.strokes), (one.layer, then.layer)):
+            assert (now is None) == (before is None)
+            np.testing.assert_array_equal(now, before)
+    assert detections.read(path, "other", ("mark",)) is None
+
+
+@pytest.mark.parametrize(
+    ("box", "seconds", "score"),
+    [((10, 2, 60, 8), 2, 0.8), ((10, 2, 60, 8), 0.8, 0.4), ((10, 2, 60, 14), 2, 0.4)],
+    ids=["stands on it", "for a moment", "reaches out of it"],
+)
+def test_a_bar_alone_is_sure_where_a_line_of_text_stands_on_it(
+    box: tuple[float, float, float, float], seconds: float, score: float
+) -> None:
+    bar = Found(kind="bar", first_seconds=0, last_seconds=9, box=(0, 0, 160, 10), score=0.4)
+    line = Found(kind="subtitle", first_seconds=1, last_seconds=1 + seconds, box=box, score=0.3)
+    assert mask_video._or_panel(bar, [line]).score == score
+    assert mask_video._or_panel(replace(bar, score=0.9), [line]).score == 0.9

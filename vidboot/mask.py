@@ -16,9 +16,9 @@ from typing import Any, get_args
 
 import numpy as np
 
-from vidboot import mask_video, masks
+from vidboot import detections, mask_video, masks
 from vidboot.corruption.folder import folder_marks, needed, sureness
-from vidboot.corruption.found import Found
+from vidboot.corruption.found import Found, of_mark
 from vidboot.corruption.kin import moved
 from vidboot.corruption.ocr import find_model
 from vidboot.corruption.static import StaticSummary
@@ -30,9 +30,11 @@ from vidboot.data.progress import Progress, printable, silent
 from vidboot.data.records import FileRecord, Shot
 from vidboot.data.shots import find_gaps
 from vidboot.decisions import FOUND
+from vidboot.detections import Detected
 from vidboot.errors import WorkFailed
 from vidboot.mask_merge import merged
-from vidboot.mask_video import Detected, Job
+from vidboot.mask_video import Job
+from vidboot.trust import SURE
 
 KINDS = tuple(kind for kind in get_args(masks.Kind) if kind != "other")
 LEAST_LIMIT_SECONDS = 300.0
@@ -134,13 +136,13 @@ def _detect_all(
     worker_count: int,
 ) -> tuple[dict[str, Detected], dict[str, str]]:
     """Results by SHA-256 for the files that could be looked at, and what went wrong with the others by path."""
-    folder = videos.work / mask_video.FOLDER
+    folder = videos.work / detections.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     key = detection_key(model, limits)
     results: dict[str, Detected] = {}
     tasks = []
     for sha, file in by_sha.items():
-        known = mask_video.read(folder / f"{sha}.npz", key, kinds)
+        known = detections.read(folder / f"{sha}.npz", key, kinds)
         if known is not None:
             results[sha] = known
             progress(len(results), len(by_sha), file.path)
@@ -163,7 +165,7 @@ def _detect_all(
     failed: dict[str, str] = {}
     for outcome in workers.run(tasks, worker_count):
         sha = Path(outcome.task.arguments[1]).stem
-        known = mask_video.read(folder / f"{sha}.npz", key, kinds)
+        known = detections.read(folder / f"{sha}.npz", key, kinds)
         if known is None:
             changed = outcome.result is False
             failed[by_sha[sha].path] = (
@@ -230,6 +232,8 @@ def _all_found(
         ]
         first, last = float(seconds[0]), float(seconds[-1])
         found.append(Found(kind="mark", first_seconds=first, last_seconds=last, layer=pixels, score=score))
+        if score >= SURE:
+            found = [one for one in found if not of_mark(one, pixels)]
     frame = (0.0, 0.0, float(file.width), float(file.height))
     for kind, spans in (("blank", file.blank), ("damaged", file.damaged)):
         if kind in kinds:

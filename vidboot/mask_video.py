@@ -1,13 +1,8 @@
-"""One video through every detector with one decode: what a worker of ``vidboot mask`` does, and what it leaves behind.
-
-The result is one file per video, whole or not there: events and the summary that the folder-wide search needs.
-"""
+"""One video through every detector with one decode: what a worker of ``vidboot mask`` does."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,22 +14,23 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from vidboot.boxes import area, intersection
 from vidboot.corruption.bars import find_bars
 from vidboot.corruption.found import Found, Frames, Picture, watch
 from vidboot.corruption.ocr import OcrDetector
-from vidboot.corruption.static import StaticSummary, grid, mark_in_one, sample, summarise
+from vidboot.corruption.static import grid, mark_in_one, sample, summarise
 from vidboot.corruption.still import Changes, find_frozen
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import Thresholds
 from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 from vidboot.data.geometry import Orientation
-from vidboot.files import replacing
+from vidboot.detections import Detected, write
 
-FOLDER = "detections"
-VERSION = 22
+VERSION = 23
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
-SURE_BAR, DOUBTFUL_BAR = 0.9, 0.4  # scores
+SURE_BAR, PANEL, DOUBTFUL_BAR = 0.9, 0.8, 0.4  # scores
+PANEL_SECONDS = 1.0  # for so long a line stands on a panel, at least
 
 
 @dataclass(frozen=True)
@@ -53,14 +49,6 @@ class Job:
     text_model: str | None
     """The .onnx of the text detector; None for the one without a model."""
     thresholds: Thresholds
-
-
-@dataclass(frozen=True)
-class Detected:
-    """What was found in one video by itself, boxes and layers in pixels of the source."""
-
-    found: tuple[Found, ...]
-    static: StaticSummary | None
 
 
 def detect(job: Job, out: str, key: str) -> Iterator[bool]:
@@ -105,7 +93,7 @@ def look(job: Job) -> Detected:
             pass
     if "frozen" in job.kinds:
         found += [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
-    bars = _bars(job, luma) if luma else []
+    bars = [_or_panel(bar, found) for bar in _bars(job, luma)] if luma else []
     if "bar" in job.kinds:
         found += bars
     static = None
@@ -117,6 +105,19 @@ def look(job: Job) -> Detected:
             if not _is_text(layer, found):
                 found.append(_throughout(job, kind="mark", layer=layer, score=score))
     return Detected(tuple(found), static)
+
+
+def _or_panel(bar: Found, found: Sequence[Found]) -> Found:
+    """A bar on one side alone may be a wall of the scene, but not one with lines of text that stand on it: a panel."""
+    if bar.score < SURE_BAR and any(_stands_on(one, bar) for one in found):
+        return replace(bar, score=PANEL)
+    return bar
+
+
+def _stands_on(one: Found, bar: Found) -> bool:
+    if one.kind != "subtitle" or one.box is None or bar.box is None:
+        return False
+    return one.last_seconds - one.first_seconds > PANEL_SECONDS and intersection(one.box, bar.box) > 0.9 * area(one.box)
 
 
 def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -233,46 +234,3 @@ def _scaled(found: Found, job: Job, size: tuple[int, int]) -> Found:
 def enlarged(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     """Return a mask at the source's size: a pixel is hidden if the larger pixel it lies in is, bool [height, width]."""
     return cv2.resize(pixels.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
-
-
-def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> None:
-    """Write a result, whole or not at all; ``key`` names the settings it was made with, ``kinds`` what it tells of."""
-    layers = [one.layer for one in detected.found if one.layer is not None]
-    events = [
-        {"kind": one.kind, "first_seconds": one.first_seconds, "last_seconds": one.last_seconds, "score": one.score}
-        | ({"box": one.box} if one.box else {})
-        for one in detected.found
-    ]
-    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "kinds": kinds, "events": events}))}
-    if layers:
-        arrays["layers"] = np.stack(layers)
-    if detected.static is not None:
-        arrays |= {
-            "gradient": detected.static.gradient,
-            "colours": detected.static.colours,
-            "looks": detected.static.looks,
-        }
-    with replacing(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-
-def read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
-    """Return a result of the same settings that tells of these kinds, and maybe others; None if there is none whole."""
-    try:
-        return _read(path, key, kinds)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def _read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
-    with np.load(path) as arrays:
-        header = json.loads(str(arrays["header"]))
-        if header["key"] != key or not {*kinds} <= {*header["kinds"]}:
-            return None
-        layers = iter(arrays["layers"]) if "layers" in arrays else iter(())
-        found = tuple(
-            Found(**{**event, "box": tuple(event["box"])}) if "box" in event else Found(**event, layer=next(layers))
-            for event in header["events"]
-        )
-        static = StaticSummary(*(arrays[k] for k in ("gradient", "colours", "looks"))) if "gradient" in arrays else None
-    return Detected(found, static)

@@ -1,0 +1,78 @@
+"""What was found in one video by itself: one file per video, whole or not there, of events and the summary that the
+folder-wide search needs. So a run that is killed looks at no video twice."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidboot.corruption.found import Found
+from vidboot.corruption.static import StaticSummary
+from vidboot.files import replacing
+
+FOLDER = "detections"
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What was found in one video by itself, boxes and layers in pixels of the source."""
+
+    found: tuple[Found, ...]
+    static: StaticSummary | None
+
+
+def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> None:
+    """Write a result, whole or not at all; ``key`` names the settings it was made with, ``kinds`` what it tells of."""
+    layers = [one.layer for one in detected.found if one.layer is not None]
+    strokes = [one.strokes for one in detected.found if one.strokes is not None]
+    events = [
+        {"kind": one.kind, "first_seconds": one.first_seconds, "last_seconds": one.last_seconds, "score": one.score}
+        | ({"box": one.box} if one.box else {})
+        | ({"strokes": one.strokes.shape} if one.strokes is not None else {})
+        for one in detected.found
+    ]
+    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "kinds": kinds, "events": events}))}
+    if layers:
+        arrays["layers"] = np.stack(layers)
+    if strokes:
+        arrays["strokes"] = np.concatenate([np.packbits(one) for one in strokes])
+    if detected.static is not None:
+        arrays |= {
+            "gradient": detected.static.gradient,
+            "colours": detected.static.colours,
+            "looks": detected.static.looks,
+        }
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
+    """Return a result of the same settings that tells of these kinds, and maybe others; None if there is none whole."""
+    try:
+        return _read(path, key, kinds)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
+    with np.load(path) as arrays:
+        header = json.loads(str(arrays["header"]))
+        if header["key"] != key or not {*kinds} <= {*header["kinds"]}:
+            return None
+        layers = iter(arrays["layers"]) if "layers" in arrays else iter(())
+        strokes, at, found = arrays["strokes"] if "strokes" in arrays else np.zeros(0, np.uint8), 0, []
+        for event in header["events"]:
+            if "strokes" in event:
+                h, w = event["strokes"]
+                packed = strokes[at : at + -(-h * w // 8)]
+                at += len(packed)
+                event["strokes"] = np.unpackbits(packed, count=h * w).reshape(h, w).astype(bool)
+            what = {"box": tuple(event["box"])} if "box" in event else {"layer": next(layers)}
+            found.append(Found(**{**event, **what}))
+        static = StaticSummary(*(arrays[k] for k in ("gradient", "colours", "looks"))) if "gradient" in arrays else None
+    return Detected(tuple(found), static)
