@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,9 @@ from vidboot.fit import StageConfig
 from vidboot.nets.factorized import NetConfig
 from vidboot.noise import Schedule
 
-_BESIDE = Path(__file__).parent.parent / "configs"
-PRESETS = _BESIDE if (_BESIDE / "tiny.toml").is_file() else Path(sys.prefix) / "share" / "vidboot" / "configs"
-"""Folder of the presets: that of the checkout, or, installed without one, where the wheel puts it."""
+_WITHIN = Path(__file__).parent / "presets"
+PRESETS = _WITHIN if _WITHIN.is_dir() else Path(__file__).parent.parent / "configs"
+"""Folder of the presets: where a wheel puts it, within the package, or that of the checkout."""
 
 
 class _Part(BaseModel):
