@@ -152,6 +152,11 @@ def test_the_page_of_settings_is_that_of_the_code_and_explains_each() -> None:
     assert all(meanings.values())
 
 
+def test_no_preset_and_no_file_are_too_few() -> None:
+    with pytest.raises(ValueError, match="neither is named"):
+        read()
+
+
 def test_a_preset_and_a_file_are_too_many(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("")
     with pytest.raises(ValueError, match="not from both"):

@@ -162,15 +162,16 @@ class Config(_Part):
 
 
 def read(*, preset: str | None = None, path: Path | None = None, settings: Sequence[str] = ()) -> Config:
-    """Read a run's settings from a preset (default tiny) or a file, then apply ``a.b=value`` settings.
+    """Read a run's settings from a preset or a file, then apply ``a.b=value`` settings.
 
     Raises:
-        ValueError: no such preset or file, both, invalid TOML, an unknown key or an illegal value.
+        ValueError: no such preset or file, both or neither, invalid TOML, an unknown key or an illegal value.
     """
     if path is not None and preset is not None:
         raise ValueError(f"settings come from the preset {preset!r} or from the file {path}, not from both")
     if path is None:
-        preset = preset or "tiny"
+        if preset is None:
+            raise ValueError("settings come from a preset or from a file, and neither is named")
         path = PRESETS / f"{preset}.toml"
         if not path.is_file():
             legal = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
