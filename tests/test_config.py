@@ -119,6 +119,16 @@ def test_a_wrong_setting_is_refused_in_one_sentence(setting: str, sentence: str)
     assert "\n" not in str(refused.value)
 
 
+def test_a_wheel_holds_every_package_and_the_presets_within_vidboot() -> None:
+    root = Path(__file__).parent.parent
+    setuptools = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    tops = {"vidboot": root, "vidboot_kernels": root / "kernels"}
+    files = [(file, top) for name, top in tops.items() for file in (top / name).rglob("*.py")]
+    found = {".".join(file.parent.relative_to(top).parts) for file, top in files}
+    assert set(setuptools["packages"]) == found | {"vidboot.presets"}
+    assert setuptools["package-dir"]["vidboot.presets"] == "configs"
+
+
 def test_an_unknown_preset_names_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"there is no preset 'huge'; the presets are .*smoke, tiny"):
         read(preset="huge")
@@ -140,6 +150,11 @@ def test_the_page_of_settings_is_that_of_the_code_and_explains_each() -> None:
     meanings = dict(list_settings.settings(Config))
     assert len(meanings) > 60
     assert all(meanings.values())
+
+
+def test_no_preset_and_no_file_are_too_few() -> None:
+    with pytest.raises(ValueError, match="neither is named"):
+        read()
 
 
 def test_a_preset_and_a_file_are_too_many(tmp_path: Path) -> None:

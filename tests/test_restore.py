@@ -171,7 +171,8 @@ def test_wrong_calls_are_one_sentence_and_write_nothing(untrained_run: Path, tmp
         (("--video", hdr), "is in high dynamic range"),
         (("--video", fine, "--lossless"), "has 10 bits a component"),
         (("--video", fine), "has no mask of"),  # but it may be filled
-        (("--steps", 1), "at least 2"),
+        (("--steps", 1), "steps = 1 must be from 2 to 1008"),
+        (("--steps", 1009), "steps = 1009 must be from 2 to 1008"),
         (("--samples", 0), "at least 1"),
         (("--policy", "direct"), "holds no trained 'direct'"),
         (("--out", tmp_path / "no" / "out.mp4"), "does not exist"),

@@ -1,6 +1,6 @@
 """The kernels on a GPU: first whether they are right, then what they cost beside what PyTorch offers.
 
-    python tools/bench_attention.py --all
+    python tools/bench_attention.py --all [--json]
 
 Right: what tests/kernels/test_on_gpu.py says; compute-sanitizer, if installed, must find nothing in it. If anything is
 wrong no time is printed. Cost: each shape on slices of a fused projection, norm, rotation and layout
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -193,6 +194,7 @@ def main() -> int:
     what.add_argument("--all", action="store_true", help="check, measure, write the CSV and the table")
     what.add_argument("--dry-run", action="store_true", help="the same in small on a CPU, nothing kept")
     parser.add_argument("--csv", type=Path, default=Path("bench_attention.csv"))
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
     args = parser.parse_args()
     if args.all and not torch.cuda.is_available():
         print("bench_attention needs a CUDA device, and torch finds none; --dry-run runs without", file=sys.stderr)
@@ -226,6 +228,8 @@ def main() -> int:
             text += f"\n\n{table(shapes, rows, rate)}\n\n{step_table(steps, rows, rate)}"
             write(readme, text)
             keep(path, [row | same for row in rows])
+    if args.json:
+        text = json.dumps(same | {"copy_bytes_per_ms": rate, "train_step_ms": trained, "rows": rows})
     print(text)
     return 0
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from vidboot.config import Config, read
 
-PRESETS = ("tiny", "real", "base")
+PRESETS = ("smoke", "tiny", "real", "base")
 HEAD = """# Settings
 
 Every setting of `--config FILE.toml` and `--set NAME=value`, with what each preset sets. Made of the code by

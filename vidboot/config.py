@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,9 @@ from vidboot.fit import StageConfig
 from vidboot.nets.factorized import NetConfig
 from vidboot.noise import Schedule
 
-_BESIDE = Path(__file__).parent.parent / "configs"
-PRESETS = _BESIDE if (_BESIDE / "tiny.toml").is_file() else Path(sys.prefix) / "share" / "vidboot" / "configs"
-"""Folder of the presets: that of the checkout, or, installed without one, where the wheel puts it."""
+_WITHIN = Path(__file__).parent / "presets"
+PRESETS = _WITHIN if _WITHIN.is_dir() else Path(__file__).parent.parent / "configs"
+"""Folder of the presets: where a wheel puts it, within the package, or that of the checkout."""
 
 
 class _Part(BaseModel):
@@ -163,15 +162,16 @@ class Config(_Part):
 
 
 def read(*, preset: str | None = None, path: Path | None = None, settings: Sequence[str] = ()) -> Config:
-    """Read a run's settings from a preset (default tiny) or a file, then apply ``a.b=value`` settings.
+    """Read a run's settings from a preset or a file, then apply ``a.b=value`` settings.
 
     Raises:
-        ValueError: no such preset or file, both, invalid TOML, an unknown key or an illegal value.
+        ValueError: no such preset or file, both or neither, invalid TOML, an unknown key or an illegal value.
     """
     if path is not None and preset is not None:
         raise ValueError(f"settings come from the preset {preset!r} or from the file {path}, not from both")
     if path is None:
-        preset = preset or "tiny"
+        if preset is None:
+            raise ValueError("settings come from a preset or from a file, and neither is named")
         path = PRESETS / f"{preset}.toml"
         if not path.is_file():
             legal = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))

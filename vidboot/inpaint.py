@@ -15,6 +15,8 @@ from vidboot.sampler import Memory, Store, renoised_stream
 
 STEPS = 15
 """Noise levels, by default."""
+STEPS_MOST = 1008
+"""As each level has noise of its own (``noise.Schedule``)."""
 SIGMA_MAX, SIGMA_MIN = 20.0, 0.15
 """First and last level: what is visible says the rest, so less noise will do than from nothing."""
 SAME = 0.12
@@ -27,10 +29,10 @@ def schedule(steps: int) -> Schedule:
     """Return the levels a clip is filled with.
 
     Raises:
-        ValueError: there are fewer than two.
+        ValueError: there are fewer than two, or more than `STEPS_MOST`.
     """
-    if steps < 2:
-        raise ValueError(f"{steps = } must be at least 2")
+    if not 2 <= steps <= STEPS_MOST:
+        raise ValueError(f"{steps = } must be from 2 to {STEPS_MOST}")
     return Schedule(levels=steps, sigma_max=SIGMA_MAX, sigma_min=SIGMA_MIN)
 
 

@@ -61,7 +61,7 @@ def restore(
     policy: Policy = "full",
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write a clip whose masked regions are filled; all its other pixels are those of the clip.
+    """Write a clip whose masked regions are filled; all its other pixels are encoded as they are.
 
     Broken off, the same call goes on; fills that were done are kept.
 

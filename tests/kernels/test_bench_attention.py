@@ -1,5 +1,6 @@
 """The benchmark of a GPU, where there is none: it refuses, and its dry run goes through."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def test_a_dry_run_measures_small_shapes_and_keeps_nothing(
     assert "whose times mean nothing" in shown
     assert (ROOT / "kernels" / "README.md").read_text() == before
     assert not list(tmp_path.iterdir())
+
+
+def test_as_json_it_prints_one_object_of_all_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "train_step", lambda *_, compiled: 25.0)
+    monkeypatch.setattr(sys, "argv", ["bench_attention.py", "--dry-run", "--json"])
+    assert bench.main() == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["shape"] for row in found["rows"]} == {str(shape) for shape in (*bench.SMALL, *bench.SMALL_STEPS)}
+    assert found["train_step_ms"]["with SDPA"] == 25.0
 
 
 def test_what_fails_is_left_out_and_what_others_took_is_kept(
