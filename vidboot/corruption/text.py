@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import cv2
 import numpy as np
 
 from vidboot.boxes import Box, grow, intersection, iou, whole
 from vidboot.boxes import area as area_of
 from vidboot.corruption import evidence
+from vidboot.corruption.cuts import Cuts
 from vidboot.corruption.fade import Strength, fade_in
 from vidboot.corruption.found import Found, Frames, Picture, in_another
 from vidboot.corruption.growth import growth_of
@@ -38,7 +38,6 @@ MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
 LEAST_STROKES = 8  # pixels of a line's template
 AROUND = 0.4  # heights of a line that was switched on: its letters' thin ends change by less
-DARK = 24  # levels: what is darker before and after says nothing of a cut
 MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
@@ -82,13 +81,12 @@ class _Tracker:
         self.next_look = self.next_sample = self.next_tick = -np.inf
         self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
         self.size = (0, 0)
-        self._sudden = Sudden()
-        self._thumbnail: np.ndarray | None = None
+        self._sudden, self._cuts = Sudden(), Cuts(thresholds)
 
     def see(self, seconds: float, picture: Picture) -> None:
         grey = picture.grey
         self.size = grey.shape[1], grey.shape[0]
-        cut = self._cut(grey)
+        cut = self._cuts.see(grey)
         self.past.append((seconds, grey, cut))
         while len(self.past) > 2 and self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
             self.past.popleft()
@@ -119,14 +117,6 @@ class _Tracker:
         if self.unseen is None:
             self.next_look = seconds + 1 / self.thresholds.looks_per_second - 1e-3
             self._look(seconds, picture)
-
-    def _cut(self, grey: np.ndarray) -> bool:
-        thumbnail = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(np.int16)
-        last, self._thumbnail = self._thumbnail, thumbnail
-        if last is None or np.abs(thumbnail - last).mean() <= self.thresholds.cut_levels:
-            return False
-        lit = np.maximum(thumbnail, last) > DARK
-        return float(np.median(np.abs(thumbnail - last)[lit])) > self.thresholds.cut_most
 
     def _follow(self, line: Line, seconds: float, grey: np.ndarray, before: np.ndarray, cut: bool) -> None:
         """See whether a line is still there, in the frame after ``before``."""
