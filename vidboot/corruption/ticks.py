@@ -32,14 +32,14 @@ class Ticks:
             return
         last, around_last = then
         quiet = np.abs(around - around_last).mean() < quiet_levels
-        cells = max(2, round(2 * field.shape[1] / field.shape[0]))  # about a letter each
-        edges = np.linspace(0, field.shape[1], cells, endpoint=False).astype(int)
-        before, after, between = (np.add.reduceat((x**2).sum((0, 2)), edges) for x in (last, field, field - last))
+        halves = max(4, round(4 * field.shape[1] / field.shape[0]))
+        edges = np.linspace(0, field.shape[1], halves, endpoint=False).astype(int)
+        before, after, between = (_of_letters(x, edges) for x in (last, field, field - last))
         letters = np.minimum(before, after) >= INK * np.median(before)
         share = between / np.maximum(before + after, 1e-6)
         changed, same = letters & (share > CHANGED), letters & (share < SAME)
         if self._ticked is None:
-            self._ticked = np.zeros(cells, int)
+            self._ticked = np.zeros(len(changed), int)
         if quiet and changed.any() and same.sum() >= changed.sum():
             self._ticked += changed
 
@@ -49,3 +49,9 @@ class Ticks:
         if self._ticked is None:
             return False
         return bool(self._ticked.max() >= LEAST and (self._ticked == 0).mean() >= 0.5)
+
+
+def _of_letters(field: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Energy of gradients by cells about a letter wide, one every half of that: some cell holds each letter whole."""
+    halves = np.add.reduceat((field**2).sum((0, 2)), edges)
+    return halves[:-1] + halves[1:]
