@@ -123,6 +123,18 @@ def test_words_of_a_fifth_of_a_second_are_found_and_if_they_follow_at_once_by_wh
     assert all(one.score >= SURE for one in found)
 
 
+@pytest.mark.parametrize(("frames", "lines"), [(1, 0), (3, 1)])
+def test_what_is_read_in_one_frame_alone_is_no_line(frames: int, lines: int) -> None:
+    film = panning(30, H, W)
+    burn(film, INK, 70, 110, 15, 14 + frames)  # the detector looks at frame 15
+
+    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+        boxes = [PLACE] if (frame[110:124, 70:170][INK] == 250).all() else []
+        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+    assert len(find_text(shown(film), sees_it, thresholds=TextThresholds())) == lines
+
+
 def test_a_ball_that_rolls_by_is_no_line() -> None:
     film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
     for t in range(40):

@@ -17,7 +17,7 @@ def score(line: Line, thresholds: TextThresholds) -> float | None:
     if line.cuts_before + line.cuts_survived:
         return 0.95
     at_once = line.appeared is True and line.vanished is True
-    if line.seconds < thresholds.shortest_seconds and not at_once:
+    if line.seconds < (thresholds.shortest_at_once if at_once else thresholds.shortest_seconds):
         return None
     if any(slide.with_the_picture(line.outline) for slide in line.slides):
         return None

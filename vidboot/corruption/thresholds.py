@@ -161,7 +161,9 @@ class TextThresholds(_Frozen):
     gap: float = 1.5
     """Letters so many heights of the line farther along belong to it, too."""
     shortest_seconds: float = 0.3
-    """Shorter lines are scene text that moves, unless they come and go at once."""
+    """Shorter lines are scene text that moves, unless they come and go at once:"""
+    shortest_at_once: float = 0.09
+    """those that do may be as short, three frames of 25 a second; in one frame, or two, part of what slides is seen."""
     slid_seconds: float = 1.0
     """A line that slides in or out and stands for so long over a picture that goes on is asked about."""
     moving_levels: float = 4.0
