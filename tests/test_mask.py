@@ -16,13 +16,10 @@ from typer.testing import CliRunner
 from vidboot import detections, mask_video, masks
 from vidboot import mask as mask_verb
 from vidboot.__main__ import app
-from vidboot.corruption.found import Found
 from vidboot.corruption.thresholds import Thresholds
 from vidboot.data.encode import save_video
-from vidboot.data.records import FileRecord
 from vidboot.decisions import Decision, applied
 from vidboot.mask import detection_key
-from vidboot.mask_merge import merged
 from vidboot.scan import audit
 
 H, W, FPS = 96, 160, 10
@@ -232,124 +229,3 @@ def test_a_folder_without_a_usable_video_is_work_that_failed(tmp_path: Path) -> 
     result = mask(tmp_path / "videos", tmp_path / "work")
     assert result.exit_code == 1
     assert "no usable video" in result.stderr
-
-
-RECORD = FileRecord(path="a.mp4", status="usable", sha256="c" * 64, width=40, height=30)
-
-
-def line(first: float, last: float, x: float = 4) -> Found:
-    return Found(kind="subtitle", first_seconds=first, last_seconds=last, box=(x, 20, x + 20, 26))
-
-
-def test_events_have_the_same_names_when_others_come_and_go() -> None:
-    few = merged(RECORD, [line(3, 5)], None, ("subtitle",))
-    more = merged(RECORD, [line(0, 1), line(3, 5), line(3, 5, x=5)], None, ("subtitle",))
-    assert {event.id for event in few.events} < {event.id for event in more.events}
-    assert len({event.id for event in more.events}) == 3
-
-
-@pytest.mark.parametrize("status", ["accepted", "rejected", "edited"])
-def test_what_a_person_decided_is_neither_lost_nor_found_twice(status: str) -> None:
-    before = merged(RECORD, [line(0, 2), line(5, 6)], None, ("subtitle",))
-    decided = before.events[0].model_copy(update={"status": status})
-    kept = masks.Mask(RECORD.sha256, 40, 30, (decided, before.events[1]))
-    # It is found again a little off, the other one not at all, and a new one comes.
-    after = merged(RECORD, [line(0.1, 2.1, x=5), line(8, 9)], kept, ("subtitle",))
-    assert after.events[0] == decided
-    assert [(e.first_seconds, e.status) for e in after.events[1:]] == [(8, "auto")]
-
-
-def test_an_event_beside_a_decided_one_stays_while_its_kind_is_not_looked_for() -> None:
-    before = merged(RECORD, [line(0, 2), line(0, 2, x=6)], None, ("subtitle",))
-    accepted = before.events[1].model_copy(update={"status": "accepted"})
-    decided = masks.Mask(before.sha256, before.width, before.height, (before.events[0], accepted))
-    again = merged(RECORD, [], decided, ("bar",))
-    assert {event.id: event.status for event in again.events} == {e.id: e.status for e in decided.events}
-
-
-def test_kinds_that_were_not_looked_for_stay() -> None:
-    before = merged(RECORD, [line(0, 2)], None, ("subtitle",))
-    layer = np.zeros((30, 40), bool)
-    layer[2:5, 3:9] = True
-    mark = Found(kind="mark", first_seconds=0, last_seconds=9, layer=layer)
-    after = merged(RECORD, [mark], before, ("mark",))
-    assert {event.kind for event in after.events} == {"subtitle", "mark"}
-    np.testing.assert_array_equal(after.layers[0], layer)
-
-
-def test_a_surer_mark_stays_beside_a_doubtful_one_of_the_folder_and_a_surer_one_replaces_it() -> None:
-    logo, room = np.zeros((90, 160), bool), np.zeros((90, 160), bool)
-    logo[5:20, 5:40], room[:60] = True, True
-    file = FileRecord(path="a", status="usable", frames=10, width=160, height=90, fps=10.0, sha256="a" * 64)
-    own = Found(kind="mark", first_seconds=0, last_seconds=1, layer=logo, score=0.6)
-    seconds = np.arange(10) / 10
-    for by_itself, across, scores in (
-        ((own,), [(room, 0.4)], [0.4, 0.6]),
-        ((), [(logo, 0.8), (room, 0.4)], [0.4, 0.8]),
-        ((own,), [(logo, 0.8)], [0.8]),
-    ):
-        detected = detections.Detected(found=by_itself, static=None)
-        found = mask_verb._all_found(file, seconds, detected, across, ("mark",))
-        assert sorted(one.score for one in found) == scores
-
-
-def test_text_that_is_letters_of_a_sure_mark_of_the_folder_is_hidden_with_the_mark_alone() -> None:
-    mark = np.zeros((90, 160), bool)
-    mark[20:50:8] = True  # of a box around its letters much is the scene
-    file = FileRecord(path="a", status="usable", frames=10, width=160, height=90, fps=10.0, sha256="a" * 64)
-    box, strokes = (20.0, 20.0, 80.0, 50.0), mark[20:50, 20:80]
-    how: dict[str, Any] = {"kind": "subtitle", "first_seconds": 0.0, "last_seconds": 1.0, "box": box, "score": 0.9}
-    caption = np.zeros_like(strokes)
-    caption[:, ::2] = True
-    moves = Found(**how)
-    lines = Found(**how, strokes=strokes), Found(**how, strokes=caption | strokes), moves
-    detected = detections.Detected(lines, static=None)
-    seconds, kinds = np.arange(10) / 10, ("subtitle", "mark")
-
-    def left(score: float, pixels: np.ndarray) -> list[int]:
-        found = mask_verb._all_found(file, seconds, detected, [(pixels, score)], kinds)
-        return [k for k, line in enumerate(lines) if any(one is line for one in found)]
-
-    assert left(0.9, mark) == [1, 2]
-    assert left(0.4, mark) == [0, 1, 2]
-    assert left(0.9, np.roll(mark, 40, 0)) == [0, 1, 2]
-
-
-def test_what_was_found_is_read_as_it_was_written(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    layer = rng.random((9, 16)) < 0.5
-    times: dict[str, Any] = {"first_seconds": 0.0, "last_seconds": 1.0}
-    lines = [
-        Found(kind="subtitle", box=(1.0, 2.0, 3.5, 4.0), strokes=rng.random((h, w)) < 0.5, score=0.7, **times)
-        for h, w in ((3, 5), (8, 8), (1, 1))
-    ]
-    found = (
-        lines[0],
-        Found(kind="mark", layer=layer, **times),
-        *lines[1:],
-        Found(kind="bar", box=(0, 0, 9, 1), **times),
-    )
-    path = tmp_path / "a.npz"
-    detections.write(path, detections.Detected(found, None), "key", ("subtitle", "mark", "bar"))
-    again = detections.read(path, "key", ("mark",))
-    assert again is not None
-    for one, then in zip(again.found, found, strict=True):
-        assert replace(one, strokes=None, layer=None) == replace(then, strokes=None, layer=None)
-        for now, before in ((one.strokes, then.strokes), (one.layer, then.layer)):
-            assert (now is None) == (before is None)
-            np.testing.assert_array_equal(now, before)
-    assert detections.read(path, "other", ("mark",)) is None
-
-
-@pytest.mark.parametrize(
-    ("box", "seconds", "score"),
-    [((10, 2, 60, 8), 2, 0.8), ((10, 2, 60, 8), 0.8, 0.4), ((10, 2, 60, 14), 2, 0.4)],
-    ids=["stands on it", "for a moment", "reaches out of it"],
-)
-def test_a_bar_alone_is_sure_where_a_line_of_text_stands_on_it(
-    box: tuple[float, float, float, float], seconds: float, score: float
-) -> None:
-    bar = Found(kind="bar", first_seconds=0, last_seconds=9, box=(0, 0, 160, 10), score=0.4)
-    line = Found(kind="subtitle", first_seconds=1, last_seconds=1 + seconds, box=box, score=0.3)
-    assert mask_video._or_panel(bar, [line]).score == score
-    assert mask_video._or_panel(replace(bar, score=0.9), [line]).score == 0.9
