@@ -29,7 +29,7 @@ LAYERS = (
     ("evaluate", "restore", "mask", "review", "arithmetic"),
     ("pages", "comparison"),
     ("compare_page",),
-    ("demo", "compare"),
+    ("demo", "compare", "scanned"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from vidboot import scanned
 from vidboot.data.owner import check_apart, check_not_a_video_of, place_of, work_folder, work_folder_of_file
 from vidboot.terminal import report_line, show, told
 
@@ -82,26 +83,11 @@ def mask(
             counts = "{decisions} decisions on {videos} videos; {changed} of their masks changed".format(**result)
             text = f"merged {counts}\n"
         else:
-            result, text = _find_masks(videos, folder, kinds, text_model)
+            result, text = scanned.find_masks(videos, folder, kinds, text_model)
         with on_stderr("review") as progress:
             made = review.write_review(videos, folder, page or folder / "review.html", progress=progress)
     page_line = f"{text}all {made['events']} events, the doubtful first: open {made['page']}"
     show({**result, "review": made}, as_json, lambda: page_line)
-
-
-def _find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | None) -> tuple[dict[str, Any], str]:
-    """Scan what is new, then find; return the numbers, and a table of them."""
-    from vidboot import mask as verb
-    from vidboot import scan as audit
-    from vidboot.data.progress import on_stderr
-
-    chosen = verb.check_kinds(verb.KINDS if kinds is None else kinds.split(","))
-    with on_stderr("scan") as progress:
-        files, shots = audit.usable(videos, work, progress=progress)
-    audited = verb.Videos(videos if videos.is_dir() else videos.parent, work, files, shots)
-    with on_stderr("mask") as progress:
-        result = verb.mask(audited, kinds=chosen, text_model=text_model, progress=progress)
-    return result, verb.format_table(result)
 
 
 @app.command()
@@ -119,36 +105,13 @@ def train(
         from vidboot import config as configs
 
         chosen = configs.read(preset=_or_usual(preset, config), path=config, settings=settings or ())
-        result = run_training(videos, out, chosen, work_folder(videos, work))
+        result = scanned.train(videos, out, chosen, work_folder(videos, work))
     lacking = f"; {result['lacking']}" if result["lacking"] else ""
     show(result, as_json, lambda: f"trained {', '.join(result['stages'])} into {out}{lacking}")
 
 
 def _or_usual(preset: str | None, config: Path | None) -> str | None:
     return PRESET if preset is None and config is None else preset
-
-
-def run_training(videos: Path, out: Path, config: Any, work: Path) -> dict[str, Any]:
-    """Scan what is new, then train."""
-    from vidboot import scan as audit
-    from vidboot import train as verb
-    from vidboot.data.progress import on_stderr
-    from vidboot.device import device_of
-
-    check_apart(videos, out)
-    verb.check_out(out)
-    device_of(config)  # one that is not here is told before the work
-    with on_stderr("scan") as progress:
-        files, shots = audit.usable(videos, work, progress=progress)
-    folder = verb.Folder(videos, work, files, shots)
-    run = verb.train(folder, out, config, report=report_line, caching=on_stderr("cache"))
-    return {
-        "run": str(out),
-        "stages": [p.parent.name for p in sorted(out.glob("*/weights.safetensors"))],
-        "videos": len(run.record["videos"]),
-        "precision": run.record["precision"],
-        "lacking": verb.lacking(run),
-    }
 
 
 @app.command()
