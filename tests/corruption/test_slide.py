@@ -23,9 +23,11 @@ def found(film: np.ndarray) -> list[Found]:
     return find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
 
 
-def slid(film: np.ndarray, aside: list[int], *, since: int = 10, plate: bool = False, swerve: int = 0) -> range:
-    """Burn a caption that slides in, stands for 2.8 s and slides out; return the frames that show it."""
-    way = [*aside, *[0] * 28, *aside[::-1]]
+def slid(
+    film: np.ndarray, aside: list[int], *, since: int = 10, stands: int = 28, plate: bool = False, swerve: int = 0
+) -> range:
+    """Burn a caption that slides in, stands for some frames and slides out; return the frames that show it."""
+    way = [*aside, *[0] * stands, *aside[::-1]]
     for t, by in enumerate(way, start=since):
         left, top = 90 - by, 110 - (swerve if by else 0)
         ink = INK[:, max(0, -left) :]
@@ -50,6 +52,16 @@ def test_a_caption_that_slides_in_and_out_is_hidden_in_every_frame_that_shows_it
         assert any(covers(one, (max(0, 90 - by), 110, 190 - by, 124)) for one in now), t
     assert min(one.first_seconds for one in events) >= showing[0] / FPS - 0.2 - 1e-6
     assert max(one.last_seconds for one in events) <= showing[-1] / FPS + 0.2 + 1e-6
+
+
+@pytest.mark.parametrize(("stands", "hidden"), [(2, False), (7, True)])
+def test_one_that_stands_for_half_a_second_is_hidden_and_one_that_hardly_stands_is_none(
+    stands: int, hidden: bool
+) -> None:
+    film = panning(60, H, W)
+    showing = slid(film, EASED, since=13, stands=stands)
+    times = [(one.first_seconds * FPS, one.last_seconds * FPS) for one in found(film) if one.score >= SURE]
+    assert all(any(first <= t <= last for first, last in times) for t in showing) if hidden else times == []
 
 
 def test_a_line_that_leaves_its_row_on_the_way_is_only_asked_about() -> None:

@@ -240,16 +240,11 @@ def test_a_large_plate_that_comes_and_goes_is_no_cut() -> None:
     np.testing.assert_allclose(one.box or (), (28, 34, 228, 74), atol=5)
 
 
-def test_a_line_that_slides_and_stands_for_less_than_a_second_or_goes_with_the_camera_is_none() -> None:
-    film = panning(60, H, W)
-    eased = [24, 14, 8, 4, 2, 1]
-    for t, aside in enumerate([*eased, *[0] * 6, *eased[::-1]], start=10):
-        burn(film, INK, 70 - aside, 110, t, t)
-    assert all(one.last_seconds - one.first_seconds < 0.5 for one in found(film))
+def test_a_line_that_goes_with_the_camera_is_none() -> None:
     pans = panning(24, H, W, seed=3, speed=5)
     sign = np.concatenate([np.repeat(pans[:1], 20, axis=0), pans])
     for t in range(20):
         sign[t, 90:106] = 40 + 40 * (t % 3)  # something goes on in the picture
     for t, x in enumerate([160] * 20 + [160 - 5 * k for k in range(24)]):
         burn(sign, INK, x - 20, 110, t, t) if x >= 20 else None
-    assert all(one.last_seconds - one.first_seconds < 1 for one in found(sign))
+    assert found(sign) == []

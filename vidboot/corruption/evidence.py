@@ -16,19 +16,17 @@ def score(line: Line, thresholds: TextThresholds) -> float | None:
     """How surely the line lies over the picture; None for text of the scene."""
     if line.cuts_before + line.cuts_survived:
         return 0.95
-    at_once = line.appeared is True and line.vanished is True
+    at_once = line.appeared is True and line.vanished is True and not line.slides
     if line.seconds < (thresholds.shortest_at_once if at_once else thresholds.shortest_seconds):
-        return None
-    if any(slide.with_the_picture(line.outline) for slide in line.slides):
         return None
     standing = _score_of_standing(line)
     if not line.slides:
         return standing
-    if standing < SURE or line.seconds < thresholds.slid_seconds:
+    if standing < SURE or all(slide.with_the_picture(line.outline) for slide in line.slides):
         return None
     if line.slid:
         return SLID
-    return SLIDES if standing >= 0.85 else None
+    return SLIDES if standing >= 0.85 and line.seconds >= thresholds.moved_seconds else None
 
 
 def _score_of_standing(line: Line) -> float:

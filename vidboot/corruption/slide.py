@@ -16,6 +16,7 @@ FIRST = 8  # pixels that a line may lie beside its place a 25th of a second befo
 FASTER = 12  # and by which it may move farther in each such time beyond, or less far, than in the one before
 USUAL = 0.04  # seconds from frame to frame; where they are longer, a line has come farther, and faster
 LIKE, SURELY_LIKE = 0.7, 0.75  # correlation with a line, of what may be it beside its place
+ON_ITS_WAY = 0.6  # and where it must be if it goes on
 LEAST_FRAMES, OF_FEW = 3, 2  # on its way, and where frames are twice as far apart as usual
 LEAST_FAR = 1.0  # heights of the line that it slides
 ACROSS = 1  # pixels by which it leaves its row, or column
@@ -45,10 +46,10 @@ class Slide:
         dx, dy = (along, (-1, 0, 1)) if abs(x) >= abs(y) else ((-1, 0, 1), along)
         near = [(2 * x - bx + int(i), 2 * y - by + int(j)) for i in dx for j in dy]
         best, place = max((self.template.match(grey, *at), at) for at in near)
-        if best >= LIKE:
+        if best >= ON_ITS_WAY:
             self.places.append((seconds, *place))
             self._last = grey
-        self.under_way = best >= LIKE and self._took <= LONGEST
+        self.under_way = best >= ON_ITS_WAY and self._took <= LONGEST
         return self.under_way
 
     def trace(self, past: Iterable[tuple[float, np.ndarray, bool]]) -> None:

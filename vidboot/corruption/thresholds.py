@@ -164,8 +164,8 @@ class TextThresholds(_Frozen):
     """Shorter lines are scene text that moves, unless they come and go at once:"""
     shortest_at_once: float = 0.09
     """those that do may be as short, three frames of 25 a second; in one frame, or two, part of what slides is seen."""
-    slid_seconds: float = 1.0
-    """A line that slides in or out and stands for so long over a picture that goes on is asked about."""
+    moved_seconds: float = 1.0
+    """A line that moves a little before or after, and stands so long over a picture that goes on, is asked about."""
     moving_levels: float = 4.0
     """The picture around a line moves if it changes by this much from one look at it to the next, levels."""
     abrupt_drop: float = 0.45
