@@ -81,21 +81,35 @@ def test_a_video_broken_off_goes_on_where_it_was_to_the_same_file(run: Path, tmp
     told: list[int] = []
 
     def break_off(done: int, total: int, what: str) -> None:
-        if done == 4:
+        if done == 2:
             raise KeyboardInterrupt
 
     for seed in (5, 6):
         generate(run, whole, frames=18, seed=seed)
         with pytest.raises(KeyboardInterrupt):
             generate(run, out, frames=18, seed=seed, progress=break_off)
-        with pytest.raises(ValueError, match=r"holds 4 parts, done, of another video \(another seed\)"):
+        with pytest.raises(ValueError, match=r"holds 2 parts, done, of another video \(another seed\)"):
             generate(run, out, frames=18, seed=7)  # hours of work are not thrown away by a slip
         assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [".out.mp4.sampling"]
         generate(run, out, frames=18, seed=seed, progress=lambda done, total, what: told.append(done))
-        assert told[0] == 5
+        assert told == [3, 4]
         assert out.read_bytes() == whole.read_bytes()
         assert {path.name for path in tmp_path.iterdir()} == {"whole.mp4", "out.mp4"}
         told.clear()
+
+
+def test_a_video_broken_off_as_its_file_is_closed_sweeps_once_more_and_counts_no_farther(
+    run: Path, tmp_path: Path
+) -> None:
+    def break_off(done: int, total: int, what: str) -> None:
+        if done == total:
+            raise KeyboardInterrupt
+
+    told: list[tuple[int, int]] = []
+    with pytest.raises(KeyboardInterrupt):
+        generate(run, tmp_path / "a.mp4", frames=18, progress=break_off)
+    generate(run, tmp_path / "a.mp4", frames=18, progress=lambda done, total, what: told.append((done, total)))
+    assert [done == total for done, total in told] == [True]
 
 
 def test_two_processes_do_not_make_one_video(run: Path, tmp_path: Path) -> None:

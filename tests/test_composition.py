@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vidboot.composition import (
+    FRAMES_PER_CALL,
     READ_FRAMES,
     Noisy,
     Passing,
@@ -98,14 +99,27 @@ def test_an_overlap_that_is_no_overlap_is_refused(length: int, overlap: int) -> 
 
 
 @pytest.mark.parametrize("kind", PLANS)
-@pytest.mark.parametrize("clips_per_call", [1, 3, 8])
+@pytest.mark.parametrize("frames_per_call", [1, 12, 64])
 @pytest.mark.parametrize(("frames", "length", "overlap"), FRAMES_LENGTH_OVERLAP[:9])
 def test_the_stream_is_the_weighted_sum_of_its_clips(
-    kind: str, clips_per_call: int, frames: int, length: int, overlap: int
+    kind: str, frames_per_call: int, frames: int, length: int, overlap: int
 ) -> None:
     plan, y, sigma = PLANS[kind](length, overlap), random(2, frames, 1, 2, 3), torch.tensor([0.3, 2.0])
-    stream = windowed(linear(), plan, clips_per_call=clips_per_call)
+    stream = windowed(linear(), plan, frames_per_call=frames_per_call)
     torch.testing.assert_close(whole(stream)(y, sigma), by_hand(linear(), plan, y, sigma))
+
+
+def test_short_windows_go_to_the_net_many_at_a_time_and_long_ones_one_by_one() -> None:
+    clips: list[int] = []
+
+    def recorded(y: Tensor, sigma: Tensor) -> Tensor:
+        clips.append(len(y))
+        return y
+
+    for window, frames, expected in ((8, 64, [8, 7]), (64, 128, [1, 1, 1]), (90, 120, [1, 1])):
+        clips.clear()
+        whole(windowed(recorded, tapered(window, window // 2)))(torch.zeros(1, frames, 1, 2, 2), torch.ones(1))
+        assert clips == expected
 
 
 @pytest.mark.parametrize("kind", PLANS)
@@ -121,12 +135,12 @@ def test_one_window_over_everything_is_the_net_bit_for_bit(kind: str, frames: in
 
 
 def streams() -> dict[str, Stream]:
-    clips = windowed(linear(), tapered(5, 3), clips_per_call=2)
-    composed = joined(clips, LowRes(2), windowed(linear(1), tapered(12, 6), clips_per_call=2))
+    clips = windowed(linear(), tapered(5, 3), frames_per_call=10)
+    composed = joined(clips, LowRes(2), windowed(linear(1), tapered(12, 6), frames_per_call=24))
     coarse = joined(windowed(linear(1), tapered(12, 6)), TimeMean(4), windowed(linear(2), tapered(3, 2)))
     return {
         "clips": clips,
-        "low-res": only_band(LowRes(2), windowed(linear(1), tapered(12, 6), clips_per_call=2)),
+        "low-res": only_band(LowRes(2), windowed(linear(1), tapered(12, 6), frames_per_call=24)),
         "joined": composed,
         "two levels": joined(clips, LowRes(2), coarse),
         "refined": refined(composed, lambda y, D, sigma: y - D, tapered(8, 4)),
@@ -148,7 +162,7 @@ def test_what_a_composition_holds_does_not_grow_with_the_video(name: str) -> Non
         return max(read), max(parts)
 
     assert largest(240) == largest(120)
-    assert max(largest(240)) <= 16
+    assert max(largest(240)) <= FRAMES_PER_CALL
 
 
 def test_windows_are_read_one_by_one_and_views_a_few_frames_at_a_time() -> None:

@@ -14,6 +14,7 @@ from vidboot.build import Model
 from vidboot.composition import whole
 from vidboot.evaluate import _errors, _nearest, check_sizes, joins, real_shots
 from vidboot.nets.gate import both_ends
+from vidboot.policy import Policy
 from vidboot.run import Run
 from vidboot.scan import audit
 from vidboot.training_data import Folder
@@ -81,7 +82,9 @@ def test_seams_are_looked_for_where_windows_join(run: Path) -> None:
     assert model.joins("clips-only", window + 1) == [1]
     assert model.joins("clips-only", 3 * window)[:2] == [window - overlap, 2 * (window - overlap)]
     assert model.joins("full", 3 * window) == [piece.start for piece in model.parts.sharp_plan()(3 * window)[1:]]
-    assert model.joins("direct", 3 * window) == []
+    T = model.config.video.frames
+    assert model.joins(Policy.direct, T) == []
+    assert model.joins(Policy.direct, 2 * T) == [T // 2, T]
 
 
 def test_an_evaluation_without_joins_has_no_seams_and_a_page_that_cannot_be_written_is_told_first(

@@ -123,7 +123,7 @@ def mixing(y: Tensor, sigma: Tensor) -> Tensor:
     return torch.tanh(around / expand(1 + sigma, y))
 
 
-STREAM = joined(windowed(mixing, tapered(4, 2)), LowRes(2), windowed(mixing, tapered(9, 5), clips_per_call=2))
+STREAM = joined(windowed(mixing, tapered(4, 2)), LowRes(2), windowed(mixing, tapered(9, 5), frames_per_call=18))
 
 
 def noise_of(*shape: int) -> LevelNoise:
@@ -170,7 +170,7 @@ def test_a_sweep_broken_off_anywhere_is_done_again_to_the_same_bits(calls: int) 
         return mixing(part, sigma)
 
     def stream(denoise: Denoise) -> Stream:
-        return windowed(denoise, tapered(4, 2), clips_per_call=2)
+        return windowed(denoise, tapered(4, 2), frames_per_call=8)
 
     with suppress(BrokenOff):  # the last numbers come after the end
         list(sde_stream(stream(breaking), stores, sigmas, noise, lambda: sweeps.append(None)))

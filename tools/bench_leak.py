@@ -35,6 +35,7 @@ from vidboot.files import write_text
 from vidboot.generate import sample
 from vidboot.losses import BANDS, Batch, held_out_losses
 from vidboot.masks import Event, Mask
+from vidboot.policy import Policy
 
 CASES = ("clean", "masked", "unmasked", "scattered")
 SIDE, FPS, SHORT, LONG = 32, 8, 16, 64
@@ -130,11 +131,11 @@ def as_videos(frames: np.ndarray) -> Tensor:
 
 def measure(model: Model, kind: str, samples: int) -> dict[str, float]:
     """Return the leak score of what a run generates and its loss on clean held-out video."""
-    generated = torch.cat(list(sample(model, "composition", videos=samples, frames=SAMPLE_FRAMES, seed=1)))
+    generated = torch.cat(list(sample(model, Policy.composition, videos=samples, frames=SAMPLE_FRAMES, seed=1)))
     real = [synthetic.video(12, i, frames=HELD_OUT_FRAMES, height=SIDE, width=SIDE)[0] for i in range(HELD_OUT_VIDEOS)]
     x = as_videos(np.stack(real))
     batch = Batch(x, (torch.arange(HELD_OUT_FRAMES) / FPS).expand(len(x), -1)).to(model.device)
-    denoise = whole(model.stream("composition", model.length("composition", HELD_OUT_FRAMES)))
+    denoise = whole(model.stream(Policy.composition, model.length(Policy.composition, HELD_OUT_FRAMES)))
     losses = held_out_losses(evenly_timed(denoise), [batch], BANDS, seed=3)
     return {
         "leak_score": metrics.leak_score(generated, [template(kind)]),

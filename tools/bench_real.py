@@ -21,6 +21,7 @@ from vidboot import config as configs
 from vidboot import evaluate, pages, scan, train
 from vidboot.data import cache
 from vidboot.data.encode import save_video
+from vidboot.policy import Policy
 
 FULL, HELD_OUT = 4, 8
 SHORT_FRAMES, SHRINK_TO = 8, 16
@@ -95,7 +96,7 @@ def one_seed(videos: Path, out: Path, config: configs.Config, seed: int) -> dict
         folder / "held_out.vidboot",
         held_out_shots,
         samples=4,
-        policies=("full", "clips-only"),
+        policies=(Policy.full, Policy.clips_only),
         seed=seed,
     )
     pages.write_page(folder / "evaluation.html", evaluation, run)

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 
 from vidboot import inpaint, masks, synthetic, visibility
-from vidboot.build import Model, check_policy
+from vidboot.build import Model
 from vidboot.data.encode import to_uint8
 from vidboot.inpaint import Filler, schedule
+from vidboot.policy import Policy
 from vidboot.run import Run
 
 KINDS = ("subtitle", "mark", "whole")
@@ -146,7 +147,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     model = Model(Run(asked.run))
     sigmas = schedule(asked.steps).sigmas()
-    filler = Filler(model, check_policy(asked.policy), sigmas, seed=asked.seed, samples=asked.samples)
+    filler = Filler(model, Policy(asked.policy), sigmas, seed=asked.seed, samples=asked.samples)
     result = {}
     for kind in asked.kind or KINDS:
         result[kind] = measure(model, kind, filler, count=asked.clips, seed=asked.seed)

@@ -15,12 +15,13 @@ import torch
 from vidboot.build import Model
 from vidboot.data.encode import to_uint8
 from vidboot.generate import sample
+from vidboot.policy import Policy
 from vidboot.run import Run
 
 GAP = 2
 
 
-def rows(model: Model, policy: str, *, videos: int, frames: int, columns: int, seed: int) -> list[np.ndarray]:
+def rows(model: Model, policy: Policy, *, videos: int, frames: int, columns: int, seed: int) -> list[np.ndarray]:
     """Return a strip of ``columns`` evenly spaced frames for each video, uint8 [H, W, 3]."""
     made = torch.cat(list(sample(model, policy, videos=videos, frames=frames, seed=seed)))  # type: ignore[arg-type]
     return [_strip(to_uint8(video)[:: frames // columns][:columns]) for video in made]
@@ -45,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = Model(Run(arguments.run))
     strips = []
-    for policy in ("full", "clips-only"):
+    for policy in (Policy.full, Policy.clips_only):
         made = rows(
             model,
             policy,

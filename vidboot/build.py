@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,21 +29,14 @@ from vidboot.device import device_of, is_here, precision_here
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.nets.gate import ViewGate
 from vidboot.nets.residual import Residual
+from vidboot.policy import Policy
 from vidboot.run import Run, load_tensors
 from vidboot.views import LowRes, TimeMean
 
 M = TypeVar("M", bound=nn.Module)
 
-Policy = Literal["full", "composition", "clips-only", "low-res-only", "direct"]
-"""Which of a run's nets make a video."""
-POLICIES: tuple[Policy, ...] = get_args(Policy)
-"""All of them, the best first."""
-
 _drawing = threading.Lock()
 """torch draws the weights of all threads from one generator."""
-
-FRAMES_PER_CALL = 64
-"""Frames of sharp windows that are denoised at a time: what memory a video takes does not grow with its length."""
 
 
 def low_res_stage(level: int) -> str:
@@ -54,6 +47,16 @@ def low_res_stage(level: int) -> str:
 def gate_stage(level: int) -> str:
     """Name of the gate that joins what is below with the low-res net of a level."""
     return f"gate{level}"
+
+
+NEEDS = {
+    Policy.full: (low_res_stage(0), "clip", "residual"),
+    Policy.composition: (low_res_stage(0), "clip"),
+    Policy.clips_only: ("clip",),
+    Policy.low_res_only: (low_res_stage(0),),
+    Policy.direct: ("direct",),
+}
+"""Stages whose nets a policy takes."""
 
 
 @contextmanager
@@ -119,6 +122,11 @@ class Parts:
         """Return how a low-res video is cut into windows."""
         return tapered(self.config.low_res.window, self.config.low_res.overlap)
 
+    def long_plan(self) -> Plan:
+        """Return how a video is cut into windows as long as the full videos."""
+        frames = self.config.video.frames
+        return tapered(frames, frames // 2)
+
     def gate(self, level: int) -> ViewGate:
         config = self.config.low_res.gate if level else self.config.gate
         return ViewGate(reach=config.reach).to(self.device)
@@ -145,16 +153,29 @@ class Model:
 
     def stream(self, policy: Policy, frames: int) -> Stream:
         """Return the denoiser of a policy for videos of ``frames`` frames (see ``length``)."""
-        if policy == "direct":
-            return self._direct()
-        if policy == "low-res-only":
+        if policy == Policy.direct:
+            return self._in_windows(self._loaded("direct", self.parts.direct), self._plan(policy, frames))
+        if policy == Policy.low_res_only:
             return only_band(LowRes(self.config.low_res.factor), self.low_res_stream(frames))
-        if policy == "clips-only" or frames <= self.config.clip.window:
-            return self._sharp_stream(self.parts.clips_plan())
+        if policy == Policy.clips_only or frames <= self.config.clip.window:
+            return self._in_windows(self.clip(), self._plan(policy, frames))
         composed = self.composition(frames)
-        if self.made_by(policy) == "composition":
+        if self.made_by(policy) == Policy.composition:
             return composed
-        return refined(composed, self.residual().gated, self._long_windows())
+        return refined(composed, self.residual().gated, self.parts.long_plan())
+
+    def _plan(self, policy: Policy, frames: int) -> Plan:
+        """Return how a policy cuts a video into windows."""
+        if policy == Policy.direct:
+            return self.parts.long_plan()
+        if policy == Policy.low_res_only:
+            return self.parts.low_res_plan()
+        short = policy == Policy.clips_only or frames <= self.config.clip.window
+        return self.parts.clips_plan() if short else self.parts.sharp_plan()
+
+    def joins(self, policy: Policy, frames: int) -> list[int]:
+        """Return the first frames of the windows after the first, of which a policy joins a video."""
+        return [piece.start for piece in self._plan(policy, frames)(frames)[1:]]
 
     @property
     def device(self) -> torch.device:
@@ -162,51 +183,36 @@ class Model:
 
     def can(self, policy: Policy) -> bool:
         """Whether the run has what the policy needs."""
-        needs = {"direct": ["direct"], "low-res-only": [low_res_stage(0)], "clips-only": ["clip"]}
-        stages = needs.get(policy, [low_res_stage(0), "clip"]) + (["residual"] if policy == "full" else [])
-        return all(self.run.done(stage) for stage in stages)
+        return all(self.run.done(stage) for stage in NEEDS[policy])
 
     def made_by(self, policy: Policy) -> Policy:
         """Return the policy that a video of ``policy`` is made by: where no residual was trained, ``full`` is the
         composition."""
-        return "composition" if policy == "full" and not self.run.done("residual") else policy
+        return Policy.composition if policy == Policy.full and not self.run.done("residual") else policy
 
     def able(self) -> list[Policy]:
         """Return the policies that the run has all nets of, the best first."""
-        return [policy for policy in POLICIES if self.can(policy)]
+        return [policy for policy in Policy if self.can(policy)]
 
     def length(self, policy: Policy, frames: int) -> int:
         """Return how many frames must be sampled to get ``frames``: whole groups of the coarsest level in use."""
-        if policy in ("direct", "clips-only"):
+        if policy in (Policy.direct, Policy.clips_only):
             return frames
         group = self.config.low_res.group ** self._coarser_levels(frames)
         return -(-frames // group) * group
 
     def composition(self, frames: int, *, join: Join | None = None) -> Stream:
         """Sharp windows in time, joined with the low-res view; ``join`` stands in for the run's own gate."""
-        sharp, view = self._sharp_stream(self.parts.sharp_plan()), LowRes(self.config.low_res.factor)
+        sharp, view = self._in_windows(self.clip(), self.parts.sharp_plan()), LowRes(self.config.low_res.factor)
         # A gate that is being measured needs both ends at every level.
         below = self.config.clip.sigma_max if join is None else float("inf")
         return joined(sharp, view, self.low_res_stream(frames), join or self.join(0), inner_below=below)
 
-    def joins(self, policy: Policy, frames: int) -> list[int]:
-        """Return the first frames of the windows after the first, of which a policy joins a video."""
-        if policy == "direct":
-            return []
-        if policy == "low-res-only":
-            plan = self.parts.low_res_plan()
-        elif policy == "clips-only" or frames <= self.config.clip.window:
-            plan = self.parts.clips_plan()
-        else:
-            plan = self.parts.sharp_plan()
-        return [piece.start for piece in plan(frames)[1:]]
-
     def clip(self) -> NetDenoiser:
         return self._loaded("clip", self.parts.clip)
 
-    def _sharp_stream(self, plan: Plan) -> Stream:
-        at_once = max(1, FRAMES_PER_CALL // self.parts.clip_frames)
-        return windowed(at_frame_rate(self.clip(), self.config.video.fps), plan, clips_per_call=at_once)
+    def _in_windows(self, net: NetDenoiser, plan: Plan) -> Stream:
+        return windowed(at_frame_rate(net, self.config.video.fps), plan)
 
     def low_res_stream(self, frames: int, *, level: int = 0, join: Join | None = None) -> Stream:
         """The low-res net of a level, joined with the next coarser one, which sees farther and, of a short video, more
@@ -214,7 +220,7 @@ class Model:
         config = self.config.low_res
         fps = self.config.video.fps / config.group**level
         net = self._loaded(low_res_stage(level), lambda: self.parts.low_res(level))
-        fine = windowed(at_frame_rate(net, fps), self.parts.low_res_plan(), clips_per_call=2)
+        fine = windowed(at_frame_rate(net, fps), self.parts.low_res_plan())
         if frames <= config.group or not self.run.done(low_res_stage(level + 1)):
             return fine
         coarser = self.low_res_stream(-(-frames // config.group), level=level + 1)
@@ -228,14 +234,6 @@ class Model:
 
     def residual(self) -> Residual:
         return self._loaded("residual", lambda: self.parts.residual(self.parts.clip()))
-
-    def _direct(self) -> Stream:
-        net = self._loaded("direct", self.parts.direct)
-        return windowed(at_frame_rate(net, self.config.video.fps), self._long_windows(), clips_per_call=2)
-
-    def _long_windows(self) -> Plan:
-        frames = self.config.video.frames
-        return tapered(frames, frames // 2)
 
     def _coarser_levels(self, frames: int) -> int:
         """Count the levels above the finest that the run has and of which a video of this length fills a frame."""
@@ -258,15 +256,3 @@ class Model:
             module.load_state_dict(load_tensors(self.run.weights(stage))[0])
             self._modules[stage] = module.requires_grad_(False).eval()
         return self._modules[stage]  # type: ignore[return-value] - the maker of a stage never changes
-
-
-def check_policy(name: str) -> Policy:
-    """Return the policy of that name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    for policy in POLICIES:
-        if policy == name:
-            return policy
-    raise ValueError(f"there is no policy {name!r}; the policies are {', '.join(POLICIES)}")

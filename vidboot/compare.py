@@ -41,6 +41,7 @@ from vidboot.evaluate import check_sizes, evaluate
 from vidboot.files import write_text
 from vidboot.fit import Report
 from vidboot.plain import plain
+from vidboot.policy import Policy
 from vidboot.report import write_report
 from vidboot.run import Run, begun, make_for
 from vidboot.training_data import Folder
@@ -179,7 +180,7 @@ def _evaluated(run: Run, folder: Folder, held_out: Sequence[Shot], samples: int,
         samples=samples,
         policies=(best,),
         # What is not told of by itself is measured here all the same.
-        loss_policies=(best,) if best == "low-res-only" else None,
+        loss_policies=(best,) if best == Policy.low_res_only else None,
         loss_videos=len(held_out),
         seed=model.config.seed,
         progress=progress,

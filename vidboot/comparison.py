@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidboot import build, metrics
+from vidboot import metrics
 from vidboot.config import Config
 from vidboot.curation import LEAST_TO_TELL, Curation
 from vidboot.data.records import Shot
 from vidboot.evaluate import INTERVAL, MISSED, Evaluation
 from vidboot.losses import BANDS
 from vidboot.meter import missed_nats
+from vidboot.policy import Policy
 from vidboot.report import Measured
 from vidboot.run import Run
 from vidboot.training_data import Folder
@@ -30,7 +31,7 @@ class Trained:
     run: Run
     flops: int
     """Of all matrix products of its training."""
-    best: build.Policy
+    best: Policy
     """The most that the run can do: by this it is measured."""
     evaluation: Evaluation
 

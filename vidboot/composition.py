@@ -93,11 +93,15 @@ def counted(length: int, overlap: int) -> Plan:
     return plan
 
 
-def windowed(denoise: Denoise, plan: Plan, *, clips_per_call: int = 8) -> Stream:
-    """Compose one denoiser of short clips in time, ``clips_per_call`` pieces to a call."""
+FRAMES_PER_CALL = 64
+"""Frames of windows that are denoised at a time: what memory a video takes does not grow with its length."""
+
+
+def windowed(denoise: Denoise, plan: Plan, *, frames_per_call: int = FRAMES_PER_CALL) -> Stream:
+    """Compose one denoiser of short clips in time, as many to a call as ``frames_per_call`` hold."""
 
     def stream(y: Noisy, sigma: Tensor) -> Iterator[Tensor]:
-        calls = list(_calls(plan(y.frames), clips_per_call))
+        calls = list(_calls(plan(y.frames), frames_per_call))
         sums = None  # of the frames from ``first`` on
         first = 0
         for pieces, frontier in zip(calls, [*(call[0].start for call in calls[1:]), y.frames], strict=True):
@@ -118,10 +122,10 @@ def windowed(denoise: Denoise, plan: Plan, *, clips_per_call: int = 8) -> Stream
     return stream
 
 
-def _calls(pieces: Sequence[Piece], most: int) -> Iterator[Sequence[Piece]]:
-    """Group consecutive pieces of equal length, at most ``most`` to a group."""
-    for _, run in groupby(pieces, key=lambda piece: len(piece.weight)):
-        run = list(run)
+def _calls(pieces: Sequence[Piece], frames: int) -> Iterator[Sequence[Piece]]:
+    """Group consecutive pieces of equal length, of at most so many frames together, or one."""
+    for length, alike in groupby(pieces, key=lambda piece: len(piece.weight)):
+        run, most = list(alike), max(1, frames // length)
         yield from (run[i : i + most] for i in range(0, len(run), most))
 
 
@@ -186,7 +190,7 @@ def refined(inner: Stream, residual: Callable[[Tensor, Tensor, Tensor], Tensor],
         y, D_views = both.chunk(2, 2)
         return D_views + residual(y, D_views, sigma)
 
-    local = windowed(corrected, plan, clips_per_call=1)
+    local = windowed(corrected, plan)
 
     def stream(y: Noisy, sigma: Tensor) -> Iterator[Tensor]:
         D_views = Passing(inner(y, sigma))

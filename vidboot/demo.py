@@ -21,6 +21,7 @@ from vidboot.data.records import FileRecord
 from vidboot.evaluate import Evaluation
 from vidboot.fit import Report
 from vidboot.generate import generate
+from vidboot.policy import Policy
 from vidboot.run import Run, make_for
 
 Part = Callable[[str], AbstractContextManager[Progress]]
@@ -107,11 +108,11 @@ def demo(out: Path, config: Config, sizes: Sizes, *, rows: Report, part: Part) -
     held_out_shots = scan.audit(held_out, out / "held_out.vidboot")[1]
     measure = partial(evaluating.evaluate, run_path, held_out, out / "held_out.vidboot", held_out_shots)
     with part("evaluate") as progress:
-        policies = ("full", "clips-only", "low-res-only", "direct")
+        policies = (Policy.full, Policy.clips_only, Policy.low_res_only, Policy.direct)
         how = {"policies": policies, "compared_samples": sizes.compared_samples}
         short = measure(samples=sizes.samples, progress=progress, **how)
     with part("evaluate long") as progress:
-        how = {"policies": ("full",), "loss_policies": ()}
+        how = {"policies": (Policy.full,), "loss_policies": ()}
         long = measure(frames=sizes.frames, samples=sizes.long_samples, progress=progress, **how)
     seconds = time.monotonic() - began
     page = out / "report.html"

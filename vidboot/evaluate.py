@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vidboot import leak, metrics
-from vidboot.build import POLICIES, Model, Parts, Policy
+from vidboot.build import Model, Parts
 from vidboot.composition import whole
 from vidboot.config import Config
 from vidboot.data import cache
@@ -30,6 +30,7 @@ from vidboot.errors import WorkFailed
 from vidboot.generate import sample
 from vidboot.losses import BANDS, Batch, held_out_errors, weighted
 from vidboot.meter import LEAST_SIGMA, missed_nats
+from vidboot.policy import Policy
 from vidboot.run import Run
 from vidboot.training_data import Folder
 
@@ -128,7 +129,7 @@ def evaluate(
     colours = {name: metrics.colour_features(x) for name, x in shown.items()}
     numbers = {**_of_samples(model, shown, colours, find_text), "trained_on": trained_on}
     # A low-res view says nothing of the detail: its loss would be that of not looking.
-    telling: list[Policy] = [policy for policy in model.able() if policy != "low-res-only"]
+    telling: list[Policy] = [policy for policy in model.able() if policy != Policy.low_res_only]
     errors = _errors(model, telling if loss_policies is None else loss_policies, real[:loss_videos], seed)
     numbers |= _losses(errors)
     lags = sorted({round(lag) for lag in np.linspace(1, 0.875 * frames, CURVE_POINTS)})
@@ -231,7 +232,7 @@ def _health(shown: Mapping[str, Tensor], model: Model) -> dict[str, dict[str, fl
 def _seams(shown: Mapping[str, Tensor], model: Model) -> dict[str, float]:
     """What shows of the joins of windows, by policy that has any, and how real video changes at those of the first."""
     T = shown["real"].shape[1]
-    at_joins: dict[str, set[int]] = {policy: joins(model, policy, T) for policy in POLICIES if policy in shown}
+    at_joins: dict[str, set[int]] = {policy: joins(model, policy, T) for policy in Policy if policy in shown}
     at_joins = {policy: at for policy, at in at_joins.items() if 0 < len(at) < T - 1}
     if at_joins:
         at_joins["real"] = next(iter(at_joins.values()))

@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vidboot.build import Model, Policy
+from vidboot.build import Model
 from vidboot.data.encode import VideoWriter, check_mp4, to_uint8
 from vidboot.disk import Disk, Unfinished
 from vidboot.memory import give_back
 from vidboot.noise import level_noise
+from vidboot.policy import Policy
 from vidboot.run import Run
 from vidboot.sampler import memory_stores, sde_stream
 
@@ -32,7 +33,7 @@ def generate(
     out: Path,
     *,
     frames: int,
-    policy: Policy = "full",
+    policy: Policy = Policy.full,
     seed: int = 0,
     progress: Progress = lambda done, total, what: None,
 ) -> dict[str, object]:
@@ -76,16 +77,18 @@ def generate(
             last = min(first + WRITE_FRAMES, length)
             y.write(first, model.parts.mean.view(3, 1, 1) + sigmas[0].item() * noise(0, first, last))
         unfinished.went(unfinished.done)
+        swept = unfinished.done
 
         def on_sweep() -> None:
-            unfinished.went(unfinished.done + 1)
+            nonlocal swept
+            swept += 1
+            unfinished.went(min(swept, sweeps - 1))  # the last goes into the file, and not into a store
             give_back()  # pieces of the heap that lie idle would add up over a long video
-            progress(unfinished.done, sweeps, "sweeps over the video")
+            progress(swept, sweeps, "sweeps over the video")
 
         with VideoWriter(out, video.width, video.height, video.fps) as writer:
             written = 0
-            how = {"fresh": sampler.fresh, "done": unfinished.done}
-            for part in sde_stream(stream, stores, sigmas, noise, on_sweep, **how):
+            for part in sde_stream(stream, stores, sigmas, noise, on_sweep, fresh=sampler.fresh, done=swept):
                 kept = part[0, : frames - written].cpu()
                 if len(kept):
                     writer.write(to_uint8(kept))

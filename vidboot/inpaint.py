@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vidboot.build import Model, Policy
+from vidboot.build import Model
 from vidboot.composition import Noisy, known
 from vidboot.noise import Schedule, normal_like_frames
+from vidboot.policy import Policy
 from vidboot.sampler import Memory, Store, renoised_stream
 
 STEPS = 15

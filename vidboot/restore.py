@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from vidboot import masks
-from vidboot.build import Model, Policy
+from vidboot.build import Model
 from vidboot.config import VideoConfig
 from vidboot.data.encode import VideoWriter, check_mp4
 from vidboot.data.progress import Progress, silent
@@ -26,6 +26,7 @@ from vidboot.disk import Disk, Unfinished
 from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
 from vidboot.inpaint import STEPS, Filler, schedule, settle
 from vidboot.masks import Mask
+from vidboot.policy import Policy
 from vidboot.run import Run
 from vidboot.trust import default_dilation
 from vidboot.visibility import visible
@@ -58,7 +59,7 @@ def restore(
     seed: int = 0,
     steps: int = STEPS,
     samples: int = 1,
-    policy: Policy = "full",
+    policy: Policy = Policy.full,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write a clip whose masked regions are filled; all its other pixels are encoded as they are.

@@ -13,8 +13,7 @@ The video lives in stores that are read and written a few frames at a time, so a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -83,25 +82,21 @@ def sde_stream(
     Returns:
         Parts [B, any number, C, H, W] of the video.
     """
-    y, after, D_before, D_now = stores
-    B = y.read(0, 1).shape[0]
+    y, after, *answers = stores
     levels = sigmas.tolist()
-    assert levels[-1] == 0, "the last level is 0"
-    for level, (sigma, sigma_next) in enumerate(pairwise(levels[:-1]), start=1):
-        if done < level:
-            step = math.log(sigma / sigma_next)
-            kept, drawn = math.exp(-(1 + fresh) * step), sigma_next * math.sqrt(1 - math.exp(-2 * fresh * step))
-            half_way = step / (2 * math.log(levels[level - 2] / sigma)) if level > 1 else 0.0
-            for first, y_part, D in _sweep(denoise, y, sigma, B):
-                last = first + D.shape[1]
-                D_half_way = D + half_way * (D - D_before.read(first, last)) if half_way else D
-                D_now.write(first, D)
-                after.write(first, kept * y_part + (1 - kept) * D_half_way + drawn * noise(level, first, last).to(D))
-            on_sweep()
-        y, after, D_before, D_now = after, y, D_now, D_before
-    # The last step, to 0, lands on the denoised video.
-    yield from (D for _, _, D in _sweep(denoise, y, levels[-2], B))
-    on_sweep()
+
+    def step(level: int, first: int, y_part: Tensor, D: Tensor) -> Tensor:
+        # In turns, so that what is read is not what is written.
+        D_before, D_now = answers if level % 2 else reversed(answers)
+        before, sigma, sigma_next = levels[max(0, level - 2)], *levels[level - 1 : level + 1]
+        length, last = math.log(sigma / sigma_next), first + D.shape[1]
+        half_way = length / (2 * math.log(before / sigma)) if level > 1 else 0.0
+        D_half_way = D + half_way * (D - D_before.read(first, last)) if half_way else D
+        D_now.write(first, D)
+        kept, drawn = math.exp(-(1 + fresh) * length), sigma_next * math.sqrt(1 - math.exp(-2 * fresh * length))
+        return kept * y_part + (1 - kept) * D_half_way + drawn * noise(level, first, last).to(D)
+
+    return _swept(denoise, (y, after), levels, step, on_sweep, done)
 
 
 def renoised_stream(
@@ -125,23 +120,40 @@ def renoised_stream(
     Returns:
         Parts [B, any number, C, H, W] of the video, in order.
     """
-    y, ahead = stores
-    B = y.read(0, 1).shape[0]
     levels = sigmas.tolist()
+
+    def step(level: int, first: int, y_part: Tensor, D: Tensor) -> Tensor:
+        return D + levels[level] * noise(level, first, first + D.shape[1]).to(D)
+
+    return _swept(denoise, stores, levels, step, on_sweep)
+
+
+def _swept(
+    denoise: Stream,
+    stores: tuple[Store, Store],
+    levels: Sequence[float],
+    step: Callable[[int, int, Tensor, Tensor], Tensor],
+    on_sweep: Callable[[], None],
+    done: int = 0,
+) -> Iterator[Tensor]:
+    """Sweep from level to level; ``step``, given the number of the level, the first frame, y and D, returns y at the
+    next. The last step, to 0, lands on the denoised video."""
     assert levels[-1] == 0, "the last level is 0"
-    for level, (sigma, sigma_next) in enumerate(pairwise(levels[:-1]), start=1):
-        for first, _, D in _sweep(denoise, y, sigma, B):
-            ahead.write(first, D + sigma_next * noise(level, first, first + D.shape[1]).to(D))
-        y, ahead = ahead, y
-        on_sweep()
-    yield from (D for _, _, D in _sweep(denoise, y, levels[-2], B))
+    y, after = stores
+    for level, sigma in enumerate(levels[:-2], start=1):
+        if done < level:
+            for first, y_part, D in _sweep(denoise, y, sigma):
+                after.write(first, step(level, first, y_part, D))
+            on_sweep()
+        y, after = after, y
+    yield from (D for _, _, D in _sweep(denoise, y, levels[-2]))
     on_sweep()
 
 
-def _sweep(denoise: Stream, store: Store, sigma: float, B: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-    first = 0
-    level = torch.full((B,), sigma, device=store.read(0, 1).device)
-    for D in denoise(Noisy(store.frames, store.read), level):
+def _sweep(denoise: Stream, store: Store, sigma: float) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Denoise a store from end to end; yields the first frame of each part, the part, and D."""
+    one, first = store.read(0, 1), 0
+    for D in denoise(Noisy(store.frames, store.read), torch.full((len(one),), sigma, device=one.device)):
         yield first, store.read(first, first + D.shape[1]), D
         first += D.shape[1]
 

@@ -50,9 +50,9 @@ def report_line(row: dict[str, Any]) -> None:
     held_out = f"held-out {row['held_out_loss']:.4f}  " if "held_out_loss" in row else ""
     leak = f"leak {row['leak_score']:.3f}  " if "leak_score" in row else ""
     on_gpu = f", {row['peak_gpu_memory_mb']:.0f} MB of the GPU" if "peak_gpu_memory_mb" in row else ""
-    print(
+    # In one piece: two stages train at once.
+    sys.stderr.write(
         f"{row['stage']:<18} {row['step']:>6}/{row['steps']}  loss {row['train_loss']:.4f}  {held_out}{leak}"
         f"{row['ms_per_step']:.0f} ms/step  data wait {row['data_wait_percent']:.0f} %  "
-        f"eta {row['eta_seconds']:.0f} s  peak {row['peak_memory_mb']:.0f} MB{on_gpu}",
-        file=sys.stderr,
+        f"eta {row['eta_seconds']:.0f} s  peak {row['peak_memory_mb']:.0f} MB{on_gpu}\n"
     )

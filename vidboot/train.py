@@ -24,6 +24,7 @@ from vidboot.leak import templates
 from vidboot.memory import give_back, keep
 from vidboot.nets.gate import KNOTS, corrected_by, gate_sums, smooth_gate
 from vidboot.nets.residual import Residual
+from vidboot.policy import Policy
 from vidboot.run import Run, begun, check_empty, make, save_tensors
 from vidboot.stages import Training
 from vidboot.training_data import Entries, Folder, TrainingData
@@ -122,7 +123,7 @@ def check_out(out: Path) -> None:
 def lacking(run: Run) -> str:
     """Say why a run cannot make the video that is wanted, and what it can make; nothing if it can."""
     model = Model(run)
-    if model.can("composition"):
+    if model.can(Policy.composition):
         return ""
     video, able = model.config.video, " and ".join(model.able())
     why = (
