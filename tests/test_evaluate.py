@@ -1,6 +1,7 @@
 """What stands for real video, where seams are looked for, and gates on a run of seconds."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,19 @@ def test_a_verdict_takes_back_what_noise_or_known_videos_make_look_well() -> Non
     for distance, copies in ((0.4, True), (0.6, False)):
         said = pages.verdict({**numbers, "nearest_training_clip": {"real": 1.0, "full": distance}})
         assert ("it copies training clips" in said) == copies
+
+
+def test_a_person_reads_the_verdict_first_and_sees_what_is_out_of_its_range(run: Path, root: Path) -> None:
+    how = ("evaluate", run, "--videos", root / "videos", "--work", root / "work", "--samples", 2, "--policy", "full")
+    result = vidboot(*how)
+    assert result.exit_code == 0, result.output
+    first, *lines = result.stdout.splitlines()
+    assert "of what a frame shows" in first
+    numbers = {line.split("  ")[0]: line for line in lines}
+    real, full = (float(re.search(rf"{name} ([.\d]+)", numbers["detail"])[1]) for name in ("real", "full"))
+    assert real == 1
+    assert numbers["detail"].endswith("(allowed: 0.7 to 1.4)")
+    assert ("!" in numbers["detail"]) == (not 0.7 <= full <= 1.4)
 
 
 def test_a_run_without_a_trained_net_is_told_so(run: Path, root: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from vidboot.data.ledger import Line, filtered
 from vidboot.data.records import FileRecord
 from vidboot.evaluate import Evaluation
 from vidboot.report import write_report
+from vidboot.report.page import allowed
 from vidboot.run import Run
 
 VIEW_NAMES = {
@@ -174,15 +175,21 @@ def _counted(evaluation: Evaluation) -> str:
 
 
 def format_numbers(evaluation: Evaluation, page: Path) -> str:
-    """Return the measures as lines for a person to read."""
-    lines = [f"samples of {evaluation.frames} frames: {_counted(evaluation)}; page: {page}"]
+    """Return the verdict and the measures as lines for a person to read; what is outside its range is marked."""
+    lines = [
+        verdict(evaluation.numbers),
+        f"samples of {evaluation.frames} frames: {_counted(evaluation)}; page: {page}",
+    ]
     for measure in _measures(evaluation.numbers):
-        values = "  ".join(f"{policy} {_written(value)}" for policy, value in measure.values.items())
-        lines.append(f"{measure.name:<22} {values}")
+        values = "  ".join(f"{policy} {_written(measure, policy)}" for policy in measure.values)
+        passes = f"  (allowed: {allowed(measure)})" if allowed(measure) else ""
+        lines.append(f"{measure.name:<22} {values}{passes}")
     return "\n".join(lines)
 
 
-def _written(measured: report.Measured) -> str:
+def _written(measure: report.Metric, policy: str) -> str:
+    measured, fails = measure.values[policy], measure.allowed != (None, None) and not measure.passes(policy)
+    value = "unknown" if math.isnan(measured.value) else f"{measured.value:.3f}{'!' * fails}"
     if measured.low is None or measured.high is None:
-        return f"{measured.value:.3f}"
+        return value
     return f"{measured.value:.4f} ({measured.low:.4f} to {measured.high:.4f})"

@@ -172,7 +172,7 @@ def _metrics(metrics: Sequence[Metric]) -> str:
     policies = sorted(named, key=lambda policy: policy != "real")
     head = "".join(f"<th>{escape(policy)}</th>" for policy in policies)
     body = "".join(
-        f"<tr><th>{escape(metric.name)}<small>{escape(metric.meaning)}</small></th><td>{_allowed(metric)}</td>"
+        f"<tr><th>{escape(metric.name)}<small>{escape(metric.meaning)}</small></th><td>{allowed(metric)}</td>"
         + "".join(_value(metric, policy) for policy in policies)
         + "</tr>"
         for metric in metrics
@@ -185,7 +185,8 @@ def _metrics(metrics: Sequence[Metric]) -> str:
     )
 
 
-def _allowed(metric: Metric) -> str:
+def allowed(metric: Metric) -> str:
+    """Write the range within which a measure passes; nothing if any value does."""
     low, high = metric.allowed
     if low is not None and high is not None:
         return f"{short(low)} to {short(high)}"
