@@ -114,6 +114,21 @@ def test_one_decision_stands_for_one_event_found_and_it_is_the_likest() -> None:
     assert status_of(merged) == {"old": "rejected", "near": "auto"}
 
 
+def test_only_events_that_meet_in_time_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    overlap = decisions.overlap
+    compared: list[tuple[float, float]] = []
+
+    def noted(a: decisions.Seen, b: decisions.Seen) -> float:
+        compared.append((a.first_seconds, b.first_seconds))
+        return overlap(a, b)
+
+    monkeypatch.setattr(decisions, "overlap", noted)
+    lines = [event(str(i), first_seconds=i, last_seconds=i + 0.5) for i in range(30)]
+    kept = [line.model_copy(update={"id": f"old {line.id}", "status": "rejected"}) for line in lines]
+    assert status_of(merge(mask(*lines), mask(*kept))) == {line.id: "rejected" for line in kept}
+    assert compared == [(i, i) for i in range(30)]
+
+
 def test_layers_follow_their_events_through_a_merge() -> None:
     rng = np.random.default_rng(0)
     a, b, c = rng.random((3, 100, 120)) < 0.01

@@ -90,6 +90,11 @@ class Seen(NamedTuple):
     last_seconds: float
     box: Box
 
+    @property
+    def end_seconds(self) -> float:
+        """When it is over: both end frames belong to an event, so that one frame alone still has a duration."""
+        return self.last_seconds + 2 * TIME_TOLERANCE_SECONDS
+
 
 def extent(mask: Mask, event: Event) -> Box:
     """Return the event's box, or the box around its layer; a layer that hides nothing has an empty one."""
@@ -103,9 +108,7 @@ def overlap(a: Seen, b: Seen) -> float:
     """How surely two events are one: IoU in time times IoU of the boxes, 0 unless both exceed `LEAST_OVERLAP`."""
     if a.kind != b.kind:
         return 0.0
-    # Both end frames belong to an event: one frame alone still has a duration.
-    frame = 2 * TIME_TOLERANCE_SECONDS
-    in_time = iou((a.first_seconds, 0, a.last_seconds + frame, 1), (b.first_seconds, 0, b.last_seconds + frame, 1))
+    in_time = iou((a.first_seconds, 0, a.end_seconds, 1), (b.first_seconds, 0, b.end_seconds, 1))
     in_space = iou(a.box, b.box)
     return in_time * in_space if min(in_time, in_space) > LEAST_OVERLAP else 0.0
 
@@ -143,7 +146,12 @@ def _seen(mask: Mask, event: Event) -> Seen:
 
 def _pairs(found: Sequence[Seen], kept: Sequence[Seen]) -> set[int]:
     """Return which of ``found`` are among ``kept``, one to one."""
-    overlaps = ((overlap(a, b), i, j) for i, a in enumerate(found) for j, b in enumerate(kept))
+    first, end = np.array([b.first_seconds for b in kept]), np.array([b.end_seconds for b in kept])
+    overlaps = (
+        (overlap(a, kept[j]), i, j)
+        for i, a in enumerate(found)
+        for j in np.flatnonzero((first < a.end_seconds) & (a.first_seconds < end)).tolist()
+    )
     paired: set[int] = set()
     taken: set[int] = set()
     for _, i, j in sorted((pair for pair in overlaps if pair[0] > 0), reverse=True):

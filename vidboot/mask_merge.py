@@ -33,11 +33,12 @@ def merged(file: FileRecord, found: Sequence[Found], before: Mask | None, kinds:
 def _mask(file: FileRecord, found: Sequence[Found]) -> Mask:
     events: list[Event] = []
     layers: list[np.ndarray] = []
+    taken: set[str] = set()
     placed = [(one, around(one.layer) if one.box is None and one.layer is not None else one.box) for one in found]
     for one, box in sorted(placed, key=lambda pair: (pair[0].first_seconds, pair[0].kind, pair[1])):
         assert box is not None
         event = Event(
-            id=_name(one, box, {event.id for event in events}),
+            id=_name(one, box, taken),
             kind=one.kind,
             first_seconds=round(one.first_seconds, 6),
             last_seconds=round(one.last_seconds, 6),
@@ -45,6 +46,7 @@ def _mask(file: FileRecord, found: Sequence[Found]) -> Mask:
             layer=None if one.layer is None else len(layers),
             score=round(one.score, 3),
         )
+        taken.add(event.id)
         layers += [] if one.layer is None else [one.layer]
         events.append(event)
     stacked = np.stack(layers) if layers else np.zeros((0, 0, 0), bool)
