@@ -159,6 +159,19 @@ def test_what_is_clicked_and_drawn_in_a_browser_is_applied(folder: Path) -> None
     assert events_of(folder / "work") == after
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_no_key_decides_on_an_event_that_a_filter_hides(tmp_path: Path) -> None:
+    write_page(tmp_path / "page.html", [card("s"), card("t")], title="t")
+    with opened(tmp_path / "profile", tmp_path / "saved") as page:
+        page.open(tmp_path / "page.html")
+        page.press("f", "f")
+        assert " 0 shown: 2 open" in page.run("document.getElementById('counts').textContent")
+        page.press("a", "r", "e")
+        assert page.run("[editor.open, ...events.map((event) => event.status)]") == [False, "auto", "auto"]
+        page.press("f", "f", "f", "a")  # all are shown again
+        assert page.run("events.map((event) => event.status)") == ["accepted", "auto"]
+
+
 def decided(work: Path) -> dict[str, Any]:
     """A decisions file that rejects the first event of each mask."""
     of_video = {}

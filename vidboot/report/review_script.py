@@ -141,7 +141,7 @@ function within([x0, y0, x1, y1], {width, height}) {
 
 function redraw(n) {
   const event = events[n], images = [...cards[n].querySelectorAll(".still > img:not(.outline)")];
-  if (!images.length) return;
+  if (cards[n].hidden || !images.length) return;
   edit = {n, images, at: Math.min(2, images.length - 1), box: event.status === "edited" ? event.box : event.seen};
   const still = desk.cloneNode(true);  // without the listeners of the last event
   editor.querySelector(".still").replaceWith(still);
@@ -183,7 +183,11 @@ function nudge(x, y, resize) {
 // Keys and buttons
 
 const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
-const verdict = (status) => { decide([[here, status, null]]); step(1); };
+const verdict = (status) => {
+  if (cards[here].hidden) return;  // nothing is shown, or an undo led out of the filter
+  decide([[here, status, null]]);
+  step(1);
+};
 const KEYS = {
   j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
   a: () => verdict("accepted"), r: () => verdict("rejected"), e: () => redraw(here), u: undo, s: save,
