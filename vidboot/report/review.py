@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from vidboot.boxes import Box
 from vidboot.data.encode import check_writable
 from vidboot.decisions import SCHEMA
 from vidboot.files import write_text
@@ -160,24 +159,15 @@ def _still(card: Card, still: Still, pictures: _Pictures) -> str:
         why = {"before": "on from the first frame", "after": "on to the last frame"}.get(still.label, "no picture")
         inner = f"<span>{why}</span>"
     else:
-        style = f' style="{_place(card.event.box, card)}"' if card.event.box else ""
         outline = f'<img class="outline" data-picture="{pictures[card.outline]}" alt="">' if card.outline else ""
         picture = f'<img data-picture="{pictures[still.url]}" alt="{still.label}" draggable="false">'
-        inner = f'{picture}{outline}<div class="region"{style}></div>'
+        inner = f'{picture}{outline}<div class="region"></div>'
     when = "" if still.seconds is None else f"{still.seconds:.2f} s"
     ratio = f"{card.width}/{card.height}"
     kind = " ".join(["still"] + ["away"] * away + ["none"] * (not still.url) + ["layer"] * bool(card.outline))
     return (
         f'<figure><div class="{kind}" style="aspect-ratio:{ratio};--ratio:calc({ratio})">{inner}</div>'
         f"<figcaption>{still.label} <span>{when}</span></figcaption></figure>"
-    )
-
-
-def _place(box: Box, card: Card) -> str:
-    x0, y0, x1, y1 = box
-    across, down = 100 / card.width, 100 / card.height
-    return (
-        f"left:{x0 * across:.3f}%;top:{y0 * down:.3f}%;width:{(x1 - x0) * across:.3f}%;height:{(y1 - y0) * down:.3f}%"
     )
 
 
