@@ -1,4 +1,4 @@
-"""What a mask leaves visible: which pixels, patches and latent cells of which frames can be trusted."""
+"""What a mask leaves visible: which pixels of which frames can be trusted."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from itertools import chain
 
 import numpy as np
 
+from vidboot.boxes import Box
 from vidboot.masks import Event, Mask, hides
 from vidboot.trust import TIME_TOLERANCE_SECONDS, default_dilation
 
-CropBox = tuple[float, float, float, float]
 Spans = tuple[np.ndarray, np.ndarray]  # first and one-past-last source pixel of each cell
 
 
 def visible(
     mask: Mask,
     pts_seconds: Sequence[float] | np.ndarray,
-    crop_box: CropBox,
+    crop_box: Box,
     height: int,
     width: int,
     *,
@@ -48,7 +48,7 @@ def visible(
 def distinct_visible(
     mask: Mask,
     pts_seconds: Sequence[float] | np.ndarray,
-    crop_box: CropBox,
+    crop_box: Box,
     height: int,
     width: int,
     *,
@@ -120,43 +120,3 @@ def _any_between(hidden: np.ndarray, spans: Spans, *, axis: int) -> np.ndarray:
     count = np.insert(np.cumsum(hidden, axis=axis, dtype=np.int64), 0, 0, axis=axis)
     first, last = spans
     return np.take(count, last, axis=axis) > np.take(count, first, axis=axis)
-
-
-def cells(shown: np.ndarray, patch: int) -> np.ndarray:
-    """Mean of ``shown`` over ``patch`` x ``patch`` pixels: 1 = all visible, 0 = all hidden, else in part.
-
-    Args:
-        shown: uint8 or bool [T, H, W].
-        patch: pixels; H and W are divisible by it.
-
-    Returns:
-        float32 [T, H // patch, W // patch].
-
-    Raises:
-        ValueError: the frame is not divisible by ``patch``.
-    """
-    T, H, W = shown.shape
-    if H % patch or W % patch:
-        raise ValueError(f"frame {H}x{W} is not divisible by {patch = }")
-    return shown.reshape(T, H // patch, patch, W // patch, patch).mean(axis=(2, 4), dtype=np.float32)
-
-
-def latent(shown: np.ndarray, patch: int, group: int) -> np.ndarray:
-    """Return which cells of a causal video latent are visible: only those all of whose pixels and frames are.
-
-    Args:
-        shown: uint8 or bool [T, H, W]; H and W are divisible by ``patch``.
-        patch: pixels per cell along each side.
-        group: frames per cell after the first frame, which has cells of its own; the last group may be shorter.
-
-    Returns:
-        uint8 [1 + ceil((T - 1) / group), H // patch, W // patch].
-
-    Raises:
-        ValueError: the frame is not divisible by ``patch``, or a number is below 1.
-    """
-    if group < 1 or len(shown) < 1:
-        raise ValueError(f"a latent has at least one frame per cell and one frame, got {group = }, T = {len(shown)}")
-    whole = cells(shown != 0, patch) == 1
-    starts = [0, *range(1, len(shown), group)]
-    return np.logical_and.reduceat(whole, starts, axis=0).astype(np.uint8)
