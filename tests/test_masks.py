@@ -1,6 +1,7 @@
 """Mask files survive the disk and refuse what is not theirs."""
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -28,39 +29,86 @@ def test_a_mask_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
     assert sorted(path.suffix for path in (tmp_path / "masks").iterdir()) == [".json", ".npz"]
 
 
-def killed(*_: Any, **__: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def test_a_kill_at_any_moment_leaves_the_old_mask_or_the_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, replace = tmp_path / "m.json", os.replace
+def test_a_kill_at_any_moment_leaves_the_old_mask_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
     old = mask(subtitle("a", layer=0), layers=diagonal()[None])
     new = mask(subtitle("b", layer=1), layers=np.stack([diagonal(), ~diagonal()]))
-    for replaced in range(3):
+    left = []
+    for calls in itertools.count():
         masks.save(path, old)
-        left = iter(range(replaced))
+        with pytest.MonkeyPatch.context() as patch:
+            killed = kill_after(calls, patch)
+            with contextlib.suppress(KeyboardInterrupt):
+                masks.save(path, new)
+        left.append(masks.load(path))
+        assert left[-1] in (old, new)
+        np.testing.assert_array_equal(left[-1].layers, (old if left[-1] == old else new).layers)
+        if not killed:
+            break
+    assert left == sorted(left, key=[old, new].index)  # once it is the new one it stays so
+    assert (left[0], left[-1]) == (old, new)
+    masks.save(path, old)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [layers_of(path).name, "m.json"]
 
-        def until_killed(*names: Any, left: Any = left) -> None:
-            if next(left, None) is None:
+
+def kill_after(calls: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """Let so many calls that write pass, and none after; returns those that did not."""
+    passed, killed = iter(range(calls)), []
+
+    def guard(module: Any, name: str) -> None:
+        call = getattr(module, name)
+
+        def guarded(*arguments: Any, **how: Any) -> Any:
+            if next(passed, None) is None:
+                killed.append(name)
                 raise KeyboardInterrupt
-            replace(*names)
+            return call(*arguments, **how)
 
-        monkeypatch.setattr(masks.os, "replace", until_killed)
-        with contextlib.suppress(KeyboardInterrupt):
-            masks.save(path, new)
-        monkeypatch.setattr(masks.os, "replace", replace)
-        wanted = new if replaced else old
-        for _ in range(2):
-            loaded = masks.load(path)
-            assert loaded == wanted
-            np.testing.assert_array_equal(loaded.layers, wanted.layers)
-            # A kill while the next mask is being written loses none of it either.
-            with monkeypatch.context() as patch:
-                patch.setattr(masks.np, "savez_compressed", killed)
-                with pytest.raises(KeyboardInterrupt):
-                    masks.save(path, old)
+        patch.setattr(module, name, guarded)
+
+    for module, name in ((np, "savez_compressed"), (os, "fsync"), (os, "replace"), (os, "unlink")):
+        guard(module, name)
+    return killed
+
+
+def layers_of(path: Path) -> Path:
+    """The file of layers beside a mask file."""
+    (layers,) = path.parent.glob("*.npz")
+    return layers
+
+
+def test_layers_of_a_file_of_before_are_read_until_new_ones_are_written(tmp_path: Path) -> None:
+    path, before = tmp_path / "m.json", tmp_path / "m.npz"
+    old = mask(subtitle("a", layer=0), layers=diagonal()[None])
+    new = mask(subtitle("a", layer=0), layers=~diagonal()[None])
+    masks.save(path, old)
+    layers_of(path).rename(before)
+    np.testing.assert_array_equal(masks.load(path).layers, old.layers)
+    content = json.loads(path.read_text())
+    del content["layers_sha256"]  # files still older do not name them
+    path.write_text(json.dumps(content))
+    np.testing.assert_array_equal(masks.load(path).layers, old.layers)
+    masks.save(path, new)
+    np.testing.assert_array_equal(masks.load(path).layers, new.layers)
+    assert not before.exists()
+
+
+def test_layers_of_another_mask_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    masks.save(path, mask(subtitle("a", layer=0), layers=diagonal()[None]))
+    with layers_of(path).open("wb") as file:
+        np.savez_compressed(file, layers=~diagonal()[None])
+    with pytest.raises(ValueError, match="but others"):
+        masks.load(path)
+
+
+def test_what_is_on_disk_is_there_to_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, call=call: (done.append(name), call(*a)))
+    masks.save(tmp_path / "m.json", mask(subtitle("a", layer=0), layers=diagonal()[None]))
+    assert done == ["fsync", "replace"] * 2
 
 
 def test_the_file_has_the_documented_form(tmp_path: Path) -> None:
@@ -82,10 +130,11 @@ def test_the_file_has_the_documented_form(tmp_path: Path) -> None:
             }
         ],
     }
-    assert not (tmp_path / "m.npz").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["m.json"]
 
 
 CONTENT = {"schema": 1, "sha256": SHA, "width": 12, "height": 10}
+WITHOUT_SCHEMA = json.dumps({key: value for key, value in CONTENT.items() if key != "schema"})
 EVENT = {"id": "s", "kind": "subtitle", "first_seconds": 1, "last_seconds": 2, "box": [2, 6, 9, 8]}
 
 
@@ -117,7 +166,14 @@ def test_a_broken_event_is_one_clear_error(tmp_path: Path, change: dict[str, Any
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", json.dumps(CONTENT)[:-9], "[]", json.dumps(CONTENT | {"schema": 2}), json.dumps(CONTENT | {"width": 0})],
+    [
+        "",
+        "{",
+        json.dumps(CONTENT)[:-9],
+        "[]",
+        *(json.dumps(CONTENT | change) for change in ({"schema": 2}, {"width": 0})),
+        WITHOUT_SCHEMA,
+    ],
 )
 def test_half_a_file_or_another_schema_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_text(text)
@@ -133,9 +189,10 @@ def test_the_mask_of_another_video_is_refused(tmp_path: Path) -> None:
 
 def test_half_of_the_layers_is_refused(tmp_path: Path) -> None:
     masks.save(tmp_path / "m.json", mask(subtitle(layer=0), layers=diagonal()[None]))
-    npz = (tmp_path / "m.npz").read_bytes()
+    layers = layers_of(tmp_path / "m.json")
+    npz = layers.read_bytes()
     for content in (b"", npz[:-40], b"not a zip"):
-        (tmp_path / "m.npz").write_bytes(content)
+        layers.write_bytes(content)
         with pytest.raises(ValueError, match="does not hold the layers"):
             masks.load(tmp_path / "m.json")
 

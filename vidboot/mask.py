@@ -63,7 +63,7 @@ def mask(
     progress: Progress = silent,
     worker_count: int = 2,
 ) -> dict[str, Any]:
-    """Write ``work/masks/SHA256.json`` and .npz for each usable video: what ``vidboot mask --json`` prints.
+    """Write the mask of each usable video to ``work/masks``: what ``vidboot mask --json`` prints.
 
     Args:
         videos: audited.

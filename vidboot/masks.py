@@ -1,14 +1,14 @@
 """Mask files: which pixels of one video cannot be trusted, and when.
 
-``SHA256.json`` holds events, ``SHA256.npz`` beside it the layers that are not boxes. Both are undilated; `visibility`
-dilates. Times are the file's own timestamps, boxes are [x0, y0, x1, y1) in display pixels of the source.
+``SHA256.json`` holds events and names the layers beside it, what is not a box: ``SHA256.DIGEST.npz``. Both are
+undilated; `visibility` dilates. Times are the file's own timestamps, boxes are [x0, y0, x1, y1) in display pixels of
+the source.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vidboot import trust
 from vidboot.boxes import Box, around
+from vidboot.files import part_path, replacing, write_text
 
 SCHEMA = 1
 Kind = Literal["subtitle", "mark", "bar", "frozen", "blank", "damaged", "other"]
 Status = Literal["auto", "accepted", "rejected", "edited"]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Event(BaseModel):
@@ -55,15 +57,15 @@ class Event(BaseModel):
 
 
 class _MaskFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
-    version: Literal[1] = Field(default=SCHEMA, alias="schema")
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    version: Literal[1] = Field(alias="schema")
+    sha256: Digest
     width: Annotated[int, Field(gt=0)]
     height: Annotated[int, Field(gt=0)]
     events: tuple[Event, ...] = ()
-    layers_sha256: str | None = None
-    """Of the layers beside it; None: not known."""
+    layers_sha256: Digest | None = None
+    """Of the layers beside it, whose file is named by it; None: not known, in old files."""
     layer_boxes: tuple[Box, ...] | None = None
     """Around what each layer hides, for readers who do not want its pixels; None: not known."""
 
@@ -125,7 +127,7 @@ def load(path: Path, *, sha256: str | None = None) -> Mask:
     """Read the mask file at ``path``.
 
     Args:
-        path: the .json file; layers come from the .npz beside it.
+        path: the .json file; layers come from the .npz beside it that it names.
         sha256: of the video the mask is wanted for, if known.
 
     Raises:
@@ -142,7 +144,7 @@ def load(path: Path, *, sha256: str | None = None) -> Mask:
         raise ValueError(f"{path} is the mask of another video: {content.sha256[:12]}…, not {sha256[:12]}…")
     needs_layers = any(event.layer is not None for event in content.events)
     none = np.zeros((0, 0, 0), bool)
-    layers = _load_layers(path.with_suffix(".npz"), content.layers_sha256) if needs_layers else none
+    layers = _load_layers(path, content.layers_sha256) if needs_layers else none
     try:
         return Mask(content.sha256, content.width, content.height, content.events, layers)
     except ValueError as error:
@@ -150,34 +152,36 @@ def load(path: Path, *, sha256: str | None = None) -> Mask:
 
 
 def _load_layers(path: Path, sha256: str | None) -> np.ndarray:
-    """Read the layers that belong to a mask file: those beside it, or those it was killed before giving their name."""
-    for file in (path, _part(path)):
-        layers = _read_layers(file)
-        if layers is not None and sha256 in (None, _digest(layers)):
-            return layers
-    raise ValueError(f"{path} does not hold the layers its .json names")
-
-
-def _read_layers(path: Path) -> np.ndarray | None:
+    """Read the layers of the mask file at ``path``."""
+    file = _unnamed(path) if sha256 is None else _layers_path(path, sha256)
     try:
-        with np.load(path) as arrays:
-            return arrays["layers"].astype(bool)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
+        with np.load(file if file.exists() else _unnamed(path)) as arrays:
+            layers = arrays["layers"].astype(bool)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file} does not hold the layers of {path.name}: {error}") from error
+    if sha256 not in (None, _digest(layers)):
+        raise ValueError(f"{file} does not hold the layers of {path.name}, but others")
+    return layers
+
+
+def _layers_path(path: Path, sha256: str) -> Path:
+    return path.with_name(f"{path.stem}.{sha256[:12]}.npz")
+
+
+def _unnamed(path: Path) -> Path:
+    """Where layers were before their file was named by what it holds."""
+    return path.with_suffix(".npz")
 
 
 def _digest(layers: np.ndarray) -> str:
     return hashlib.sha256(repr(layers.shape).encode() + np.packbits(layers).tobytes()).hexdigest()
 
 
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
-
-
 def save(path: Path, mask: Mask) -> None:
     """Write ``mask`` to ``path`` (.json, and .npz if it has layers): a kill leaves the old mask or the new one."""
-    layers_path, digest = path.with_suffix(".npz"), _digest(mask.layers) if len(mask.layers) else None
+    digest = _digest(mask.layers) if len(mask.layers) else None
     content = _MaskFile(
+        schema=SCHEMA,
         sha256=mask.sha256,
         width=mask.width,
         height=mask.height,
@@ -187,19 +191,17 @@ def save(path: Path, mask: Mask) -> None:
     )
     text = json.dumps(content.model_dump(mode="json", by_alias=True, exclude_none=True), indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if len(mask.layers):
-        _settle(path)
-        with _part(layers_path).open("wb") as file:
+    layers_path = _layers_path(path, digest) if digest else None
+    if layers_path:
+        with replacing(layers_path) as part, part.open("wb") as file:
             np.savez_compressed(file, layers=mask.layers)
-    _part(path).write_text(text + "\n", encoding="utf-8")
-    os.replace(_part(path), path)
-    if len(mask.layers):
-        os.replace(_part(layers_path), layers_path)
+    write_text(path, text + "\n")
+    for left in _all_layers(path):
+        if left != layers_path:
+            left.unlink(missing_ok=True)
 
 
-def _settle(path: Path) -> None:
-    """Give the layers of a mask file their name, where a kill came before it: others are about to take their place."""
-    part = _part(path.with_suffix(".npz"))
-    layers = _read_layers(part) if path.exists() else None
-    if layers is not None and _MaskFile.model_validate_json(path.read_bytes()).layers_sha256 == _digest(layers):
-        os.replace(part, path.with_suffix(".npz"))
+def _all_layers(path: Path) -> list[Path]:
+    """Whatever layers lie beside a mask file: its own, an older mask's, and what a kill left half-written."""
+    named = _layers_path(path, "*")
+    return [_unnamed(path), *path.parent.glob(named.name), *path.parent.glob(part_path(named).name)]
