@@ -80,7 +80,7 @@ def write_case(case: str, folder: Path, *, kind: str, clips: int, seed: int) -> 
             event = Event(
                 id="m", kind="subtitle" if kind == "subtitle" else "mark", first_seconds=0, last_seconds=last, box=box
             )
-            masks.save(folder / "work" / "masks" / f"{sha256}.json", Mask(sha256, SIDE, SIDE, (event,)))
+            masks.save(masks.mask_path(folder / "work" / "masks", sha256), Mask(sha256, SIDE, SIDE, (event,)))
     (folder / "written").touch()
 
 

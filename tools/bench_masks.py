@@ -54,7 +54,7 @@ def score_clip(truth_path: Path, work: Path, sha256: str, pts_seconds: np.ndarra
     truth = json.loads(truth_path.read_text())
     arrays = np.load(truth_path.with_suffix(".npz"))
     T, H, W = (truth[key] for key in ("frames", "height", "width"))
-    path = work / "masks" / f"{sha256}.json"
+    path = masks.mask_path(work / "masks", sha256)
     found = masks.load(path) if path.exists() else masks.Mask(sha256, W, H)
     dilation = 0 if undilated else None
     hidden = visibility.visible(found, pts_seconds[:T], (0, 0, found.width, found.height), H, W, dilation=dilation) == 0
@@ -173,7 +173,7 @@ def main() -> None:
         truth = options.overlays / f"{Path(file.path).stem}.truth.json"
         if truth.exists():
             scores.append(score_clip(truth, options.work, file.sha256, times[file.sha256], options.undilated))
-        elif (options.work / "masks" / f"{file.sha256}.json").exists():
+        elif masks.mask_path(options.work / "masks", file.sha256).exists():
             clean.append((file.path, _hidden_share(options.work, file.sha256, times[file.sha256])))
     seconds = sum(file.seconds for file in files)
     result = {
@@ -209,7 +209,7 @@ def _videos_only(folder: Path, work: Path) -> Path:
 
 def _hidden_share(work: Path, sha256: str, pts_seconds: np.ndarray) -> float:
     """Share of a clean clip that the mask hides."""
-    found = masks.load(work / "masks" / f"{sha256}.json")
+    found = masks.load(masks.mask_path(work / "masks", sha256))
     height, width = max(1, found.height // 4), max(1, found.width // 4)
     shown = visibility.visible(found, pts_seconds, (0, 0, found.width, found.height), height, width)
     return 1 - float(shown.mean())

@@ -87,7 +87,7 @@ def _marked(work: Path, config: Config) -> Iterator[tuple[Entry, Mask, Event]]:
     video = config.video
     spec = cache.Spec(video.height, video.width, video.fps)
     for _, entry in cache.plan(read_shots(work), work, [spec]):
-        path = work / "masks" / f"{entry.sha256}.json"
+        path = masks.mask_path(work / "masks", entry.sha256)
         if entry.cached and path.is_file():
             mask = masks.load(path, sha256=entry.sha256)
             for event in mask.events:

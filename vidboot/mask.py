@@ -83,22 +83,23 @@ def mask(
     if text_model is not None and not text_model.is_file():
         raise ValueError(f"there is no text model {text_model}")
     model = None if model_free else text_model or find_model()
+    folder = videos.work / "masks"
     by_sha = {file.sha256: file for file in videos.files if file.status == "usable"}
     for sha in by_sha:
-        _load_written(videos.work, sha)  # one that cannot be read is told before the work
+        _load_written(folder, sha)  # one that cannot be read is told before the work
     seconds = frame_times(videos.files, videos.shots)
     results, failed = _detect_all(videos, by_sha, seconds, kinds, model, limits, progress, worker_count)
     if failed and not results:
         raise WorkFailed(f"not one video could be looked at: {next(iter(failed.values()))}")
     across = _folder_pass(results, by_sha, limits) if "mark" in kinds else {}
     saved: dict[str, masks.Mask] = {}
-    (videos.work / "masks").mkdir(exist_ok=True)
-    with one_at_a_time(videos.work / "masks"):
+    folder.mkdir(exist_ok=True)
+    with one_at_a_time(folder):
         for sha, result in results.items():
             found = _all_found(by_sha[sha], seconds[sha], result, across.get(sha, ()), kinds)
-            before = _load_written(videos.work, sha)  # with what was decided meanwhile
+            before = _load_written(folder, sha)  # with what was decided meanwhile
             saved[sha] = merged(by_sha[sha], found, before, kinds)
-            _save(videos.work, saved[sha], before)
+            _save(folder, saved[sha], before)
     return _summary(saved, failed, kinds, model)
 
 
@@ -114,15 +115,15 @@ def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in kinds)
 
 
-def _load_written(work: Path, sha: str) -> masks.Mask | None:
-    path = work / "masks" / f"{sha}.json"
+def _load_written(folder: Path, sha: str) -> masks.Mask | None:
+    path = masks.mask_path(folder, sha)
     return masks.load(path, sha256=sha) if path.exists() else None
 
 
-def _save(work: Path, mask: masks.Mask, before: masks.Mask | None) -> None:
+def _save(folder: Path, mask: masks.Mask, before: masks.Mask | None) -> None:
     same = before is not None and before == mask and np.array_equal(before.layers, mask.layers)
     if not same:
-        masks.save(work / "masks" / f"{mask.sha256}.json", mask)
+        masks.save(masks.mask_path(folder, mask.sha256), mask)
 
 
 def _detect_all(

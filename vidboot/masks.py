@@ -123,6 +123,11 @@ class Mask:
                 raise ValueError(f"event {event.id!r}: box {event.box} is outside the frame {self.width}x{self.height}")
 
 
+def mask_path(folder: Path, sha256: str) -> Path:
+    """Where the mask of a video lives, in a folder of masks."""
+    return folder / f"{sha256}.json"
+
+
 def load(path: Path, *, sha256: str | None = None) -> Mask:
     """Read the mask file at ``path``.
 

@@ -185,7 +185,7 @@ def sentence(result: dict[str, Any]) -> str:
 
 
 def _mask_of(clip: Survey, folder: Path) -> Mask:
-    path = folder / f"{clip.sha256}.json"
+    path = masks.mask_path(folder, clip.sha256)
     if not path.is_file():
         told = f"{folder} has no mask of {clip.path} ({path.name})"
         raise ValueError(f"{told}: vidboot mask makes one of what vidboot scan calls usable")

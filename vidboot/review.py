@@ -15,11 +15,6 @@ from vidboot.report.review import write_page
 from vidboot.report.strips import cards
 
 
-def mask_path(work: Path, sha256: str) -> Path:
-    """Where the mask of a video lives."""
-    return work / "masks" / f"{sha256}.json"
-
-
 def apply_decisions(work: Path, path: Path) -> dict[str, Any]:
     """Merge a decisions file into the mask files of a working folder, all of it or nothing; idempotent.
 
@@ -42,7 +37,7 @@ def _apply(work: Path, path: Path, by_video: Mapping[str, Sequence[decisions.Dec
     """Write the masks that decisions change, and return how many those are."""
     changed: dict[Path, masks.Mask] = {}
     for sha256, of_video in by_video.items():
-        file = mask_path(work, sha256)
+        file = masks.mask_path(work / "masks", sha256)
         if not file.is_file():
             raise ValueError(f"{path} decides on the video {sha256[:12]}…, of which {work} has no mask")
         mask = masks.load(file, sha256=sha256)

@@ -284,7 +284,7 @@ def _write_file(
         path.write_bytes(content[: content.index(b"moov") - 4] + content[content.index(b"mdat") - 4 : -1000])
     if role == "subtitled":
         sha256 = hashlib.sha256(content).hexdigest()
-        masks.save(work / "masks" / f"{sha256}.json", masks.Mask(sha256, side, side, events))
+        masks.save(masks.mask_path(work / "masks", sha256), masks.Mask(sha256, side, side, events))
     return WrittenFile(path, role, truth.scene, events)
 
 

@@ -21,6 +21,7 @@ from vidboot.data.cache import Entry, open_clip
 from vidboot.data.hidden import hidden_by_masks
 from vidboot.data.seen import beside, visible_in
 from vidboot.losses import Batch
+from vidboot.masks import mask_path
 from vidboot.views import TimeMean, restrict_seen
 
 FULL_LENGTH = 0.75
@@ -165,7 +166,7 @@ class Pool:
         return {(entry.sha256, entry.shot): entry for entry in self.finer}
 
     def _mask(self, entry: Entry) -> Path | None:
-        mask = self.masks and self.masks / f"{entry.sha256}.json"
+        mask = self.masks and mask_path(self.masks, entry.sha256)
         return mask if mask and mask.is_file() else None
 
     def _length(self, rng: np.random.Generator) -> int:

@@ -75,7 +75,7 @@ def cards(
     pts_seconds = frame_times(records.values(), read_shots(work))
     tasks, mask_of = [], {}
     for sha256, file in sorted(records.items(), key=lambda item: item[1].path):
-        path = work / "masks" / f"{sha256}.json"
+        path = masks.mask_path(work / "masks", sha256)
         if path.is_file():
             mask_of[sha256] = masks.load(path, sha256=sha256)
             if mask_of[sha256].events:
