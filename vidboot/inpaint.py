@@ -69,14 +69,31 @@ class Filler:
         return replace(self, seed=self.seed + 7919 * number, samples=1)
 
     def fill(
-        self, given: Store, stores: tuple[Store, Store], on_sweep: Callable[[], None] = lambda: None
-    ) -> Iterator[Tensor]:
-        """Sample what is hidden; yields parts [B, any number, 3, H, W] of the whole video.
+        self,
+        given: Store,
+        out: Store,
+        scratch: tuple[Store, Store, Store],
+        on_sweep: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Sample what is hidden, average the samples, and `settle` their mean.
 
         Args:
             given: x and visible as channels, [B, length, 4, H, W]; x counts where visible is 1.
-            stores: of [B, length, 3, H, W], overwritten.
+            out: the whole video, [B, length, 3, H, W]; 0 before.
+            scratch: two like ``out`` and one like ``given``, overwritten.
+            on_sweep: called after each of the `sweeps`.
         """
+        y, ahead, seen = scratch
+        for number in range(self.samples):
+            first = 0
+            for part in self.numbered(number)._sample(given, (y, ahead), on_sweep):
+                earlier = out.read(first, first + part.shape[1])
+                out.write(first, earlier + part / self.samples)
+                first += part.shape[1]
+        settle(out, given, seen)
+
+    def _sample(self, given: Store, stores: tuple[Store, Store], on_sweep: Callable[[], None]) -> Iterator[Tensor]:
+        """Yield one sample in parts, [B, any number, 3, H, W]."""
         x = Noisy(given.frames, lambda first, last: given.read(first, last)[:, :, :3])
         visible = Noisy(given.frames, lambda first, last: given.read(first, last)[:, :, 3:])
         denoise = known(self.model.stream(self.policy, given.frames), x, visible)
@@ -109,13 +126,9 @@ def inpaint(filler: Filler, video: Tensor, visible: Tensor) -> Tensor:
     given = torch.zeros(B, filler.length(T), 4, H, W)
     given[:, :T] = torch.cat([torch.where(visible.bool(), video, 0), visible.float()], 2)
     given = given.to(filler.model.device)
-    total = torch.zeros_like(given[:, :, :3])
-    for number in range(filler.samples):
-        stores = Memory(torch.empty_like(total)), Memory(torch.empty_like(total))
-        total += torch.cat(list(filler.numbered(number).fill(Memory(given), stores)), 1)
-    total /= filler.samples
-    settle(Memory(total), Memory(given), Memory(torch.empty_like(given)))
-    filled = total[:, :T].clamp(-1, 1).cpu()
+    out, y, ahead = (Memory(torch.zeros_like(given[:, :, :3])) for _ in range(3))
+    filler.fill(Memory(given), out, (y, ahead, Memory(torch.empty_like(given))))
+    filled = out.video[:, :T].clamp(-1, 1).cpu()
     return torch.where(visible.bool(), video, filled)
 
 

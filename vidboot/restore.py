@@ -24,7 +24,7 @@ from vidboot.data.sound import add_sound
 from vidboot.data.survey import Survey, pictures, survey
 from vidboot.disk import Disk, Unfinished
 from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
-from vidboot.inpaint import STEPS, Filler, schedule, settle
+from vidboot.inpaint import STEPS, Filler, schedule
 from vidboot.masks import Mask
 from vidboot.policy import Policy
 from vidboot.run import Run
@@ -260,19 +260,12 @@ class _Restorer:
                 return
 
     def _sample(self, given: Disk, hole: _Hole, out: Disk) -> None:
-        stores = self._disk("y", given.frames, 3), self._disk("ahead", given.frames, 3)
-        total = self._disk("total", given.frames, 3)
-        for number in range(self.filler.samples):
-            first = 0
-            for part in self.filler.numbered(number).fill(given, stores, self.on_sweep):
-                earlier = total.read(first, first + part.shape[1])
-                total.write(first, earlier + part / self.filler.samples)
-                first += part.shape[1]
-        scratch = self._disk("scratch", given.frames, 4)
-        settle(total, given, scratch)
+        total, y, ahead = (self._disk(name, given.frames, 3) for name in ("total", "y", "ahead"))
+        scratch = y, ahead, self._disk("scratch", given.frames, 4)
+        self.filler.fill(given, total, scratch, self.on_sweep)
         for i, frame in enumerate(hole.frames):
             out.write(frame - hole.span.first, total.read(i, i + 1))
-        for store in (*stores, total, scratch):
+        for store in (total, *scratch):
             store.close()
 
     def _pasted(
