@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidboot import mask as mask_verb
 from vidboot import masks
 from vidboot.corruption.found import Found
 from vidboot.data.records import FileRecord
 from vidboot.detections import Detected
-from vidboot.mask_merge import merged
+from vidboot.mask_merge import all_found, merged
 
 RECORD = FileRecord(path="a.mp4", status="usable", sha256="c" * 64, width=40, height=30)
 
@@ -67,7 +66,7 @@ def test_a_surer_mark_stays_beside_a_doubtful_one_of_the_folder_and_a_surer_one_
         ((own,), [(logo, 0.8)], [0.8]),
     ):
         detected = Detected(found=by_itself, static=None)
-        found = mask_verb._all_found(file, seconds, detected, across, ("mark",))
+        found = all_found(file, seconds, detected, across, ("mark",))
         assert sorted(one.score for one in found) == scores
 
 
@@ -85,7 +84,7 @@ def test_text_that_is_letters_of_a_sure_mark_of_the_folder_is_hidden_with_the_ma
     seconds, kinds = np.arange(10) / 10, ("subtitle", "mark")
 
     def left(score: float, pixels: np.ndarray) -> list[int]:
-        found = mask_verb._all_found(file, seconds, detected, [(pixels, score)], kinds)
+        found = all_found(file, seconds, detected, [(pixels, score)], kinds)
         return [k for k, line in enumerate(lines) if any(one is line for one in found)]
 
     assert left(0.9, mark) == [1, 2]

@@ -18,7 +18,6 @@ import numpy as np
 
 from vidboot import detections, mask_video, masks
 from vidboot.corruption.folder import folder_marks, needed, sureness
-from vidboot.corruption.found import Found, of_mark
 from vidboot.corruption.kin import moved
 from vidboot.corruption.ocr import find_model
 from vidboot.corruption.static import StaticSummary
@@ -32,9 +31,8 @@ from vidboot.data.shots import find_gaps
 from vidboot.decisions import FOUND
 from vidboot.detections import Detected
 from vidboot.errors import WorkFailed
-from vidboot.mask_merge import merged
+from vidboot.mask_merge import all_found, merged
 from vidboot.mask_video import Job
-from vidboot.trust import SURE
 
 KINDS = tuple(kind for kind in get_args(masks.Kind) if kind != "other")
 LEAST_LIMIT_SECONDS = 300.0
@@ -96,7 +94,7 @@ def mask(
     folder.mkdir(exist_ok=True)
     with one_at_a_time(folder):
         for sha, result in results.items():
-            found = _all_found(by_sha[sha], seconds[sha], result, across.get(sha, ()), kinds)
+            found = all_found(by_sha[sha], seconds[sha], result, across.get(sha, ()), kinds)
             before = _load_written(folder, sha)  # with what was decided meanwhile
             saved[sha] = merged(by_sha[sha], found, before, kinds)
             _save(folder, saved[sha], before)
@@ -214,34 +212,6 @@ def _folder_pass(
 def _static(result: Detected) -> StaticSummary:
     assert result.static is not None
     return result.static
-
-
-def _all_found(
-    file: FileRecord,
-    seconds: np.ndarray,
-    result: Detected,
-    across: Sequence[tuple[np.ndarray, float]],
-    kinds: Sequence[str],
-) -> list[Found]:
-    found = [one for one in result.found if one.kind in kinds]
-    for pixels, score in across:
-        # What the folder says of a place replaces what was said of it before, unless that is surer.
-        found = [
-            one
-            for one in found
-            if one.layer is None or one.score > score or (one.layer & pixels).sum() < 0.5 * one.layer.sum()
-        ]
-        first, last = float(seconds[0]), float(seconds[-1])
-        found.append(Found(kind="mark", first_seconds=first, last_seconds=last, layer=pixels, score=score))
-        if score >= SURE:
-            found = [one for one in found if not of_mark(one, pixels)]
-    frame = (0.0, 0.0, float(file.width), float(file.height))
-    for kind, spans in (("blank", file.blank), ("damaged", file.damaged)):
-        if kind in kinds:
-            for first, last in spans:
-                on, off = float(seconds[first]), float(seconds[last])
-                found.append(Found(kind=kind, first_seconds=on, last_seconds=off, box=frame))  # type: ignore[arg-type]
-    return found
 
 
 def _summary(

@@ -1,4 +1,4 @@
-"""What was found and what a person decided, merged into one mask: decisions survive every new detection."""
+"""All that was found of a video, and what a person decided, merged into one mask: decisions survive every detection."""
 
 from __future__ import annotations
 
@@ -7,10 +7,49 @@ from collections.abc import Sequence
 import numpy as np
 
 from vidboot.boxes import Box, around
-from vidboot.corruption.found import Found
+from vidboot.corruption.found import Found, of_mark
 from vidboot.data.records import FileRecord
 from vidboot.decisions import gathered, merge
+from vidboot.detections import Detected
 from vidboot.masks import Event, Mask
+from vidboot.trust import SURE
+
+
+def all_found(
+    file: FileRecord,
+    pts_seconds: np.ndarray,
+    detected: Detected,
+    across: Sequence[tuple[np.ndarray, float]],
+    kinds: Sequence[str],
+) -> list[Found]:
+    """Join what was found in a video by itself, what its folder says of it, and the frames that the scan found broken.
+
+    Args:
+        file: the video.
+        pts_seconds: of every frame, [T].
+        detected: in the video by itself.
+        across: marks that several videos of the folder share: their pixels, bool [height, width], and how sure it is.
+        kinds: that are looked for; others are left out.
+    """
+    found = [one for one in detected.found if one.kind in kinds]
+    for pixels, score in across:
+        # What the folder says of a place replaces what was said of it before, unless that is surer.
+        found = [
+            one
+            for one in found
+            if one.layer is None or one.score > score or (one.layer & pixels).sum() < 0.5 * one.layer.sum()
+        ]
+        first, last = float(pts_seconds[0]), float(pts_seconds[-1])
+        found.append(Found(kind="mark", first_seconds=first, last_seconds=last, layer=pixels, score=score))
+        if score >= SURE:
+            found = [one for one in found if not of_mark(one, pixels)]
+    frame = (0.0, 0.0, float(file.width), float(file.height))
+    for kind, spans in (("blank", file.blank), ("damaged", file.damaged)):
+        if kind in kinds:
+            for first, last in spans:
+                on, off = float(pts_seconds[first]), float(pts_seconds[last])
+                found.append(Found(kind=kind, first_seconds=on, last_seconds=off, box=frame))  # type: ignore[arg-type]
+    return found
 
 
 def merged(file: FileRecord, found: Sequence[Found], before: Mask | None, kinds: Sequence[str]) -> Mask:
