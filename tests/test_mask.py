@@ -209,10 +209,10 @@ def test_a_kind_nobody_knows_is_refused(folder: Path, tmp_path: Path) -> None:
 
 def test_what_is_seen_in_a_file_that_was_replaced_is_not_kept(folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    files, shots = audit(folder, work)
+    audit(folder, work)
     before = (folder / "0.mp4").read_bytes()
     (folder / "0.mp4").write_bytes((folder / "1.mp4").read_bytes())
-    result = mask_verb.mask(mask_verb.Videos(folder, work, files, shots), kinds=("bar",))
+    result = mask_verb.mask(folder, work, kinds=("bar",))
     assert result["failed"] == {"0.mp4": "it changed since the scan"}
     (folder / "0.mp4").write_bytes(before)
     assert json.loads(mask(folder, work).stdout)["failed"] == {}

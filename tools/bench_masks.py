@@ -25,9 +25,10 @@ import numpy as np
 from overlay_art import BARS, MARKS
 
 from vidboot import masks, trust, visibility
+from vidboot.corruption.ocr import find_model
 from vidboot.data.frame_times import frame_times
 from vidboot.data.progress import on_stderr
-from vidboot.mask import KINDS, Videos, mask
+from vidboot.mask import KINDS, mask
 from vidboot.scan import audit
 
 CLEAN_MARGIN = 4
@@ -159,11 +160,11 @@ def main() -> None:
         started = _cpu_seconds()
         files, shots = audit(videos, options.work, progress=progress, workers=options.workers)
         audit_cpu = _cpu_seconds() - started
-    audited = Videos(videos, options.work, files, shots)
     with on_stderr("mask") as progress:
         started, wall = _cpu_seconds(), time.monotonic()
         how = {"worker_count": options.workers, "progress": progress, "kinds": options.kinds.split(",")}
-        done = mask(audited, text_model=options.text_model, model_free=options.tophat, **how)
+        model = None if options.tophat else options.text_model or find_model()
+        done = mask(videos, options.work, text_model=model, **how)
         mask_cpu, wall = _cpu_seconds() - started, time.monotonic() - wall
     times = frame_times(files, shots)
     scores, clean = [], []

@@ -10,7 +10,6 @@ import hashlib
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,14 +18,13 @@ import numpy as np
 from vidboot import detections, mask_video, masks
 from vidboot.corruption.folder import folder_marks, needed, sureness
 from vidboot.corruption.kin import moved
-from vidboot.corruption.ocr import find_model
 from vidboot.corruption.static import StaticSummary
 from vidboot.corruption.thresholds import Thresholds
 from vidboot.data import workers
 from vidboot.data.frame_times import frame_times
 from vidboot.data.locks import one_at_a_time
 from vidboot.data.progress import Progress, printable, silent
-from vidboot.data.records import FileRecord, Shot
+from vidboot.data.records import FileRecord, read_files, read_shots, root_of
 from vidboot.data.shots import find_gaps
 from vidboot.decisions import FOUND
 from vidboot.detections import Detected
@@ -39,24 +37,12 @@ LEAST_LIMIT_SECONDS = 300.0
 LIMIT_PER_VIDEO_SECOND = 60.0  # at 720p
 
 
-@dataclass(frozen=True)
-class Videos:
-    """A folder of videos as the audit left it."""
-
-    root: Path
-    """The folder, or the folder of the one file."""
-    work: Path
-    """The working folder; never inside ``root``."""
-    files: Sequence[FileRecord]
-    shots: Sequence[Shot]
-
-
 def mask(
-    videos: Videos,
+    videos: Path,
+    work: Path,
     *,
     kinds: Sequence[str] = KINDS,
     text_model: Path | None = None,
-    model_free: bool = False,
     thresholds: Thresholds | None = None,
     progress: Progress = silent,
     worker_count: int = 2,
@@ -64,29 +50,29 @@ def mask(
     """Write the mask of each usable video to ``work/masks``: what ``vidboot mask --json`` prints.
 
     Args:
-        videos: audited.
+        videos: the folder, or the one file, that was scanned.
+        work: its working folder, with ``files.jsonl`` and ``shots.jsonl``.
         kinds: of events to look for; events of other kinds stay as they were.
-        text_model: an .onnx text detector; default the one of the installed [ocr] package, if there is one.
-        model_free: use the text detector without a model even where there is one.
+        text_model: an .onnx text detector; None: the text detector that needs no model.
         thresholds: of the detectors.
         progress: told as files are done.
         worker_count: processes that decode.
 
     Raises:
-        ValueError: a kind is not known, or a mask file that is there cannot be read; nothing is written then.
+        ValueError: there is no such kind or text model, or a mask file that is there cannot be read; nothing is
+            written then.
         WorkFailed: not one video could be looked at.
     """
     limits = thresholds or Thresholds()
     kinds = check_kinds(kinds)
     if text_model is not None and not text_model.is_file():
         raise ValueError(f"there is no text model {text_model}")
-    model = None if model_free else text_model or find_model()
-    folder = videos.work / "masks"
-    by_sha = {file.sha256: file for file in videos.files if file.status == "usable"}
+    files, folder = read_files(work), work / "masks"
+    by_sha = {file.sha256: file for file in files if file.status == "usable"}
     for sha in by_sha:
         _load_written(folder, sha)  # one that cannot be read is told before the work
-    seconds = frame_times(videos.files, videos.shots)
-    results, failed = _detect_all(videos, by_sha, seconds, kinds, model, limits, progress, worker_count)
+    seconds = frame_times(files, read_shots(work))
+    results, failed = _detect_all(videos, work, by_sha, seconds, kinds, text_model, limits, progress, worker_count)
     if failed and not results:
         raise WorkFailed(f"not one video could be looked at: {next(iter(failed.values()))}")
     across = _folder_pass(results, by_sha, limits) if "mark" in kinds else {}
@@ -98,7 +84,7 @@ def mask(
             before = _load_written(folder, sha)  # with what was decided meanwhile
             saved[sha] = merged(by_sha[sha], found, before, kinds)
             _save(folder, saved[sha], before)
-    return _summary(saved, failed, kinds, model)
+    return _summary(saved, failed, kinds, text_model)
 
 
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
@@ -125,7 +111,8 @@ def _save(folder: Path, mask: masks.Mask, before: masks.Mask | None) -> None:
 
 
 def _detect_all(
-    videos: Videos,
+    videos: Path,
+    work: Path,
     by_sha: Mapping[str, FileRecord],
     seconds: Mapping[str, np.ndarray],
     kinds: Sequence[str],
@@ -135,7 +122,7 @@ def _detect_all(
     worker_count: int,
 ) -> tuple[dict[str, Detected], dict[str, str]]:
     """Results by SHA-256 for the files that could be looked at, and what went wrong with the others by path."""
-    folder = videos.work / detections.FOLDER
+    folder = work / detections.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     key = detection_key(model, limits)
     results: dict[str, Detected] = {}
@@ -147,7 +134,7 @@ def _detect_all(
             progress(len(results), len(by_sha), file.path)
             continue
         job = Job(
-            path=str(videos.root / file.path),
+            path=str(root_of(videos) / file.path),
             width=file.width,
             height=file.height,
             pts_seconds=seconds[sha],

@@ -20,13 +20,13 @@ def find_masks(videos: Path, work: Path, kinds: str | None, text_model: Path | N
     """Scan what is new, then find; return the numbers, and a table of them."""
     from vidboot import mask as verb
     from vidboot import scan as audit
+    from vidboot.corruption.ocr import find_model
 
     chosen = verb.check_kinds(verb.KINDS if kinds is None else kinds.split(","))
     with on_stderr("scan") as progress:
-        files, shots = audit.usable(videos, work, progress=progress)
-    audited = verb.Videos(videos if videos.is_dir() else videos.parent, work, files, shots)
+        audit.usable(videos, work, progress=progress)
     with on_stderr("mask") as progress:
-        result = verb.mask(audited, kinds=chosen, text_model=text_model, progress=progress)
+        result = verb.mask(videos, work, kinds=chosen, text_model=text_model or find_model(), progress=progress)
     return result, verb.format_table(result)
 
 

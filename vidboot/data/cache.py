@@ -25,7 +25,7 @@ from vidboot.data.decode import FILTER
 from vidboot.data.geometry import center_crop_box, detail
 from vidboot.data.locks import one_at_a_time
 from vidboot.data.progress import Progress, printable, silent
-from vidboot.data.records import Shot
+from vidboot.data.records import Shot, root_of
 from vidboot.data.times import nearest_frames
 from vidboot.errors import WorkFailed
 
@@ -142,7 +142,7 @@ def build(
         for left in (work / FOLDER).glob(f"*{PARTIAL}"):
             left.unlink(missing_ok=True)
         missing = [(shot, entry) for shot, entry in planned if not entry.cached]
-        failed = _write_all(missing, videos.parent if videos.is_file() else videos, work, workers, progress)
+        failed = _write_all(missing, root_of(videos), work, workers, progress)
     for path, cause in failed.items():
         logging.getLogger("vidboot").warning("%s is left out: %s", printable(path), cause)
     if planned and not any(entry.cached for _, entry in planned):

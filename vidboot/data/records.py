@@ -122,6 +122,11 @@ def to_json(record: FileRecord | Shot) -> dict[str, Any]:
     return {"schema": SCHEMA, **asdict(record)}
 
 
+def root_of(videos: Path) -> Path:
+    """Return what paths in records are relative to: the folder that was scanned, or the folder of the one file."""
+    return videos.parent if videos.is_file() else videos
+
+
 def read_files(work: Path) -> list[FileRecord]:
     """Return the lines of files.jsonl in the working folder; none if there was no scan.
 

@@ -16,7 +16,7 @@ from vidboot.data import workers
 from vidboot.data.decode import Resizer, Video
 from vidboot.data.frame_times import frame_times
 from vidboot.data.progress import Progress, silent
-from vidboot.data.records import FileRecord, read_files, read_shots
+from vidboot.data.records import FileRecord, read_files, read_shots, root_of
 from vidboot.decisions import FOUND, extent
 from vidboot.masks import Event, Mask
 from vidboot.report.media import data_url, image_url
@@ -70,7 +70,7 @@ def cards(
     Raises:
         ValueError: a mask file is broken.
     """
-    root = videos.parent if videos.is_file() else videos
+    root = root_of(videos)
     records = {file.sha256: file for file in reversed(read_files(work)) if file.status == "usable"}
     pts_seconds = frame_times(records.values(), read_shots(work))
     tasks, mask_of = [], {}
