@@ -6,6 +6,7 @@ import numpy as np
 
 Box = tuple[float, float, float, float]
 IntBox = tuple[int, int, int, int]
+"""Whole pixels; x1 and y1 are not part of it."""
 
 
 def area(box: Box) -> float:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Box = tuple[int, int, int, int]
+from vidboot.boxes import IntBox
 
 SLACK = 0.02
 """Share of a tile by which it is stretched rather than another one begun."""
@@ -49,7 +49,7 @@ def spans(hidden: Sequence[bool] | np.ndarray, cuts: Sequence[int], *, around: i
     return found
 
 
-def tiles(width: int, height: int, like_width: int, like_height: int) -> list[Box]:
+def tiles(width: int, height: int, like_width: int, like_height: int) -> list[IntBox]:
     """Cover a frame with the fewest boxes of one shape, evenly spaced along the side that is too long."""
     scale = min(width / like_width, height / like_height)
     across = _starts(width, round(like_width * scale))
@@ -65,7 +65,7 @@ def _starts(size: int, length: int) -> list[tuple[int, int]]:
     return [(start, start + length) for start in (round(i * (size - length) / (count - 1)) for i in range(count))]
 
 
-def shrink(frames: np.ndarray, box: Box, height: int, width: int) -> Tensor:
+def shrink(frames: np.ndarray, box: IntBox, height: int, width: int) -> Tensor:
     """Return a box of the frames as a video of another size, by area mean: [T, 3, height, width] in [-1, 1]."""
     x0, y0, x1, y1 = box
     pixels = torch.from_numpy(np.ascontiguousarray(frames[:, y0:y1, x0:x1])).permute(0, 3, 1, 2).float()
@@ -91,7 +91,7 @@ def inner_edge(hidden: np.ndarray, width: int) -> np.ndarray:
     return share / (width + 1)
 
 
-def paste(frame: np.ndarray, share: np.ndarray, fills: Mapping[Box, Tensor]) -> np.ndarray:
+def paste(frame: np.ndarray, share: np.ndarray, fills: Mapping[IntBox, Tensor]) -> np.ndarray:
     """Lay fills, enlarged to their boxes and averaged where these overlap, over a frame.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vidboot import masks
-from vidboot.boxes import iou
+from vidboot.boxes import IntBox, iou
 from vidboot.config import Config
 from vidboot.corruption.ocr import OcrDetector, find_model
 from vidboot.data import cache
@@ -22,7 +22,6 @@ from vidboot.decisions import extent
 from vidboot.masks import Event, Mask
 from vidboot.metrics import Template, mark_template
 
-Box = tuple[int, int, int, int]
 FindText = Callable[[np.ndarray], Sequence[Any]]
 """A frame, uint8 [H, W, 3] -> the lines of text in it."""
 
@@ -46,7 +45,7 @@ def templates(work: Path, config: Config) -> list[Template]:
     Raises:
         ValueError: a mask file is broken.
     """
-    groups: list[tuple[Box, list[np.ndarray]]] = []
+    groups: list[tuple[IntBox, list[np.ndarray]]] = []
     for entry, mask, event in _marked(work, config):
         box = _box_in(entry, mask, event)
         frames = _frames(entry, event) if box else np.empty(0)
@@ -61,7 +60,7 @@ def templates(work: Path, config: Config) -> list[Template]:
     return [_template(np.concatenate(shots), box) for box, shots in groups if len(shots) >= LEAST_SHOTS]
 
 
-def _template(frames: np.ndarray, box: Box) -> Template:
+def _template(frames: np.ndarray, box: IntBox) -> Template:
     """The template of what frames show within a box, uint8 [T, h, w, 3]."""
     x0, y0, x1, y1 = box
     videos = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
@@ -95,7 +94,7 @@ def _marked(work: Path, config: Config) -> Iterator[tuple[Entry, Mask, Event]]:
                     yield entry, mask, event
 
 
-def _box_in(entry: Entry, mask: Mask, event: Event) -> Box | None:
+def _box_in(entry: Entry, mask: Mask, event: Event) -> IntBox | None:
     """The mark's box and one pixel around it, in pixels of the cached frames; None if they do not show it."""
     left, top, right, bottom = entry.crop(mask.width, mask.height)
     across, down = entry.width / (right - left), entry.height / (bottom - top)

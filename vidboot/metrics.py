@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vidboot.boxes import IntBox
 from vidboot.noise import seeded
 from vidboot.views import LowRes
 
@@ -177,7 +178,7 @@ class Template(NamedTuple):
     """Differences down and across within the mark's box, [2, h - 1, w - 1]."""
 
 
-def mark_template(videos: Tensor, box: tuple[int, int, int, int]) -> Template:
+def mark_template(videos: Tensor, box: IntBox) -> Template:
     """Find what frames have in common within a box: the median of their signed gradients (Dekel et al. 2017, step 1).
 
     Args:

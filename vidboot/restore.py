@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from vidboot import masks
+from vidboot.boxes import IntBox
 from vidboot.build import Model
 from vidboot.config import VideoConfig
 from vidboot.data.encode import VideoWriter, check_mp4
@@ -23,7 +24,7 @@ from vidboot.data.progress import Progress, silent
 from vidboot.data.sound import add_sound
 from vidboot.data.survey import Survey, pictures, survey
 from vidboot.disk import Disk, Unfinished
-from vidboot.fill import Box, Span, inner_edge, paste, shrink, spans, tiles
+from vidboot.fill import Span, inner_edge, paste, shrink, spans, tiles
 from vidboot.inpaint import STEPS, Filler, schedule
 from vidboot.masks import Mask
 from vidboot.policy import Policy
@@ -44,7 +45,7 @@ class _Hole:
     """One part of the frame through one stretch of frames, in which something is hidden."""
 
     span: Span
-    tile: Box
+    tile: IntBox
     frames: range
     """Of the stretch, evenly spaced: every so many that their rate is nearest to the model's, as which it passes."""
 
@@ -141,7 +142,9 @@ def restore(
     }
 
 
-def _holes(clip: Survey, mask: Mask, hidden: np.ndarray, boxes: Sequence[Box], video: VideoConfig) -> Iterator[_Hole]:
+def _holes(
+    clip: Survey, mask: Mask, hidden: np.ndarray, boxes: Sequence[IntBox], video: VideoConfig
+) -> Iterator[_Hole]:
     """Yield what is to be filled, stretch by stretch, in interleaved parts where the clip's rate is above the model's.
 
     Args:
@@ -228,7 +231,7 @@ class _Restorer:
 
     def _fills(
         self, ahead: Iterator[tuple[int, np.ndarray]], span: Span, holes: Sequence[_Hole], missing: Collection[_Hole]
-    ) -> dict[Box, Disk]:
+    ) -> dict[IntBox, Disk]:
         """Open the fills of the tiles of a stretch, and sample what is missing."""
         fills = {
             tile: self._disk(f"fill-{span.first}-{number}", span.stop - span.first, 3, keep=self.unfinished.begun)
@@ -269,7 +272,7 @@ class _Restorer:
             store.close()
 
     def _pasted(
-        self, behind: Iterator[np.ndarray], span: Span, fills: Mapping[Box, Disk]
+        self, behind: Iterator[np.ndarray], span: Span, fills: Mapping[IntBox, Disk]
     ) -> Iterator[tuple[int, np.ndarray]]:
         video = self.filler.model.config.video
         size = self.clip.width, self.clip.height

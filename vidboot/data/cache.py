@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidboot.boxes import Box
 from vidboot.data import workers
 from vidboot.data.cache_writer import NO_SPACE, PARTIAL, Order
 from vidboot.data.decode import FILTER
@@ -66,7 +67,7 @@ class Entry:
     shown: tuple[int, int]
     """Width and height of the pictures it was cut out of, as displayed."""
 
-    def crop(self, width: int, height: int) -> tuple[float, float, float, float]:
+    def crop(self, width: int, height: int) -> Box:
         """Return what of those pictures is cached, in pixels of a mask: all pictures of a file fill its one size."""
         x0, y0, x1, y1 = center_crop_box(*self.shown, self.height, self.width)
         across, down = width / self.shown[0], height / self.shown[1]

@@ -6,8 +6,7 @@ from math import ceil, floor
 
 import numpy as np
 
-Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels; x1 and y1 are not part of it."""
+from vidboot.boxes import IntBox
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Geometry:
         """Displayed pixels per stored pixel where the display stretches, at least 1."""
         return max(1.0, float(self.pixel_aspect))
 
-    def stored_box(self, box: Box) -> Box:
+    def stored_box(self, box: IntBox) -> IntBox:
         """Return the stored pixels that a box of the displayed picture touches."""
         x0, y0, x1, y1 = box
         width, height = self.size
@@ -59,7 +58,7 @@ class Geometry:
         return floor(x0 * stored_per_shown), y0, ceil(x1 * stored_per_shown), y1
 
 
-def center_crop_box(width: int, height: int, target_height: int, target_width: int) -> Box:
+def center_crop_box(width: int, height: int, target_height: int, target_width: int) -> IntBox:
     """Return the largest centred box with the target's aspect, in display pixels."""
     scale = min(Fraction(width, target_width), Fraction(height, target_height))
     box_width, box_height = max(1, round(scale * target_width)), max(1, round(scale * target_height))

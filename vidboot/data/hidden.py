@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vidboot.boxes import Box
 from vidboot.data.geometry import center_crop_box
 from vidboot.data.records import Shot
 from vidboot.trust import TIME_TOLERANCE_SECONDS, default_dilation, hides
@@ -21,8 +22,8 @@ class Hidden:
     """Both included."""
     frame: tuple[int, int] = (0, 0)
     """Display width and height of what the box lies in, pixels."""
-    box: tuple[float, float, float, float] | None = None
-    """x0, y0, x1, y1 in display pixels, not grown yet; None if it may be anywhere."""
+    box: Box | None = None
+    """In display pixels, not grown yet; None if it may be anywhere."""
 
     def in_sight(self, shot: Shot, height: int, width: int) -> bool:
         """Whether it hides something of what a net sees of a shot: its centred crop of the aspect height by width."""
