@@ -13,7 +13,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,14 +50,6 @@ class Clip:
     source: str
     frames: np.ndarray
     fps: float
-
-
-@dataclass
-class Made:
-    """One written file."""
-
-    path: Path
-    truth: dict = field(default_factory=dict)
 
 
 def read_clip(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from overlay_drawn import VISIBLE, Burnt, BurntEvent, Draw, Drawn, apply
 from overlay_fonts import Fonts, load
-from overlay_people import PEOPLE
+from overlay_people import PEOPLE, fitted
 from PIL import Image, ImageDraw
 
 KINDS = (
@@ -56,11 +56,7 @@ def _text(
         return None
     path, text, script = chosen
     size = max(9, round(min(W, H) * float(rng.uniform(0.045, 0.085))))
-    font = load(path, size)
-    while font.getlength(text) > 0.9 * W and " " in text:
-        text = text.rsplit(" ", 1)[0]
-    while font.getlength(text) > 0.9 * W and len(text) > 2:
-        text = text[:-1]
+    font, text = fitted(path, text, size, W)
     length = font.getlength(text)
     x = (W - length) / 2
     y = H - size * float(rng.uniform(1.7, 3.2)) if rng.random() < 0.7 else float(rng.uniform(0.05, 0.8)) * H
@@ -94,8 +90,7 @@ def _line(text: str, font: Any, x: float, y: float, W: int, H: int, style: str, 
         rgba[..., 3] = 0.7 * np.roll(ink, (by, by), (0, 1))
     dark = np.maximum(rgba[..., 3], ink) if stroke else rgba[..., 3]
     rgba[..., 3] = np.maximum(dark, inside)
-    rgba[..., :3] = inside[..., None] * colour / np.maximum(rgba[..., 3:], 1e-6) * np.minimum(rgba[..., 3:], 1)
-    rgba[..., :3] = np.where(inside[..., None] > 0, inside[..., None] * colour, 0)
+    rgba[..., :3] = inside[..., None] * colour
     return Drawn(rgba, (ink > VISIBLE) | (inside > VISIBLE))
 
 
