@@ -16,6 +16,7 @@ from vidboot.build import Model, Parts, low_res_stage
 from vidboot.data.encode import save_video
 from vidboot.inpaint import Filler, schedule
 from vidboot.masks import Event, Mask
+from vidboot.policy import Policy
 from vidboot.run import Run, save_tensors
 
 RED, FPS = (200, 30, 30), 8
@@ -42,7 +43,7 @@ def untrained(path: Path) -> Path:
 
 
 def filler(run: Path, **how: Any) -> Filler:
-    return Filler(Model(Run(run)), "full", schedule(3).sigmas(), **how)
+    return Filler(Model(Run(run)), Policy.full, schedule(3).sigmas(), **how)
 
 
 def decoded(path: Path) -> tuple[np.ndarray, list[float]]:

@@ -19,6 +19,7 @@ from vidboot.fit import Stopped
 from vidboot.losses import Batch, loss_weight, without_holes
 from vidboot.nets.gate import KNOTS, ViewGate, knots
 from vidboot.nets.residual import Residual
+from vidboot.policy import Policy
 from vidboot.run import Run
 from vidboot.scan import audit
 from vidboot.stages import Training, residual_loss
@@ -160,7 +161,7 @@ def test_a_residual_refines_as_far_as_its_gate_lets_it(training: Training) -> No
         residual.gate.fill_(gate)
         R = residual(y, composed, sigma)
         assert R.abs().min() > 0.01
-        torch.testing.assert_close(whole(model.stream("full", 16))(y, sigma), composed + gate * R)
+        torch.testing.assert_close(whole(model.stream(Policy.full, 16))(y, sigma), composed + gate * R)
 
 
 def test_a_residual_of_one_full_video_is_not_trusted(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
