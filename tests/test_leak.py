@@ -94,7 +94,7 @@ def test_the_marks_of_a_folder_become_templates(tmp_path: Path) -> None:
     _, shots = scan.audit(videos, work, workers=1)
     spec = cache.Spec(16, 16, 8.0)
     cache.build(shots, videos, work, [spec], workers=1)
-    [template] = leak.templates(work, config)
+    [template] = leak.templates(work, work / "masks", config)
     assert (template.row, template.column, *template.gradient.shape) == (8, 7, 2, 6, 7)
     clean = torch.from_numpy(synthetic.video(1, 99, frames=8, height=16, width=16)[0]).permute(0, 3, 1, 2)[None]
     marked = clean.clone()
@@ -103,7 +103,7 @@ def test_the_marks_of_a_folder_become_templates(tmp_path: Path) -> None:
     assert scores[0] < 0.3
     assert scores[1] > 0.85
     (next((work / "masks").iterdir())).unlink()
-    assert leak.templates(work, config) == []
+    assert leak.templates(work, work / "masks", config) == []
 
 
 def test_text_is_counted_per_hundred_frames() -> None:

@@ -41,12 +41,22 @@ def test_masks_that_change_after_a_run_was_begun_neither_stop_it_nor_change_what
     assert train(tmp_path, *settings).exit_code == 0
     for path in (tmp_path / "work" / "masks").glob("*.json"):
         path.write_text(path.read_text().replace('"status": "auto"', '"status": "rejected"'))
+    path.write_text("cut short")  # nor does the leak of a resumed run read them
     shutil.rmtree(tmp_path / "run" / "clip")
     again = train(tmp_path, *settings)
     assert again.exit_code == 0, again.output
     assert "it goes on with those it has" in caplog.text
     clip = Path("clip") / "weights.safetensors"
     assert (tmp_path / "run" / clip).read_bytes() == (run / clip).read_bytes()
+
+
+def test_a_run_without_any_mask_is_told_so_once(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(root / "videos", tmp_path / "videos")
+    settings = ("--set", "clip.train.steps=0", "--set", "low_res.train.steps=0")
+    for told in (True, False):
+        caplog.clear()
+        assert train(tmp_path, *settings).exit_code == 0
+        assert ("vidboot mask" in caplog.text) == told
 
 
 def test_a_folder_of_something_else_is_no_place_for_a_run(root: Path, trained: Any) -> None:

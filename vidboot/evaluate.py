@@ -269,7 +269,7 @@ def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | No
 
 def _leak(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | None:
     """How much of the training clips' marks each policy paints; None where no mark was found, or the folder is gone."""
-    marks = leak.templates(model.run.work, model.config)
+    marks = leak.templates(model.run.work, model.run.work / "masks", model.config)
     return {policy: metrics.leak_score(x, marks) for policy, x in shown.items()} if marks else None
 
 

@@ -37,8 +37,8 @@ TEXT_FRAMES = 100
 """Frames in which text is looked for, at most."""
 
 
-def templates(work: Path, config: Config) -> list[Template]:
-    """Return a template of each mark that the masks of a working folder name, at the size of the video we want.
+def templates(work: Path, masks_folder: Path, config: Config) -> list[Template]:
+    """Return a template of each mark that masks of a working folder's videos name, at the size of the video we want.
 
     A mark counts from `LEAST_SHOTS` shots on. Subtitles have none: each reads otherwise.
 
@@ -46,7 +46,7 @@ def templates(work: Path, config: Config) -> list[Template]:
         ValueError: a mask file is broken.
     """
     groups: list[tuple[IntBox, list[np.ndarray]]] = []
-    for entry, mask, event in _marked(work, config):
+    for entry, mask, event in _marked(work, masks_folder, config):
         box = _box_in(entry, mask, event)
         frames = _frames(entry, event) if box else np.empty(0)
         if box is None or not len(frames):
@@ -82,11 +82,11 @@ def text_hits(videos: Tensor, find_text: FindText) -> float:
     return 100 * sum(len(find_text(frame)) for frame in frames) / len(frames)
 
 
-def _marked(work: Path, config: Config) -> Iterator[tuple[Entry, Mask, Event]]:
+def _marked(work: Path, masks_folder: Path, config: Config) -> Iterator[tuple[Entry, Mask, Event]]:
     video = config.video
     spec = cache.Spec(video.height, video.width, video.fps)
     for _, entry in cache.plan(read_shots(work), work, [spec]):
-        path = masks.mask_path(work / "masks", entry.sha256)
+        path = masks.mask_path(masks_folder, entry.sha256)
         if entry.cached and path.is_file():
             mask = masks.load(path, sha256=entry.sha256)
             for event in mask.events:

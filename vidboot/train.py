@@ -75,7 +75,9 @@ def train(
             data = TrainingData.of(folder, config, progress)
         run = _open(out, config, data)
         keep()
-        training = Training(run, config, data, report, templates(data.work, config))
+        training = Training(
+            run, config, data, report, templates(data.work, folder.masks or data.work / "masks", config)
+        )
         side_by_side(training, train_low_res, train_clips, train_direct)
         if run.done("clip") and run.done(low_res_stage(0)):
             train_joins(training)

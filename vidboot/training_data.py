@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -66,6 +67,9 @@ class Folder:
             part.mkdir()
             if self.masks.is_dir():
                 self._copy_masks(self.masks, part)
+            if self.begun_with is None and not any(part.iterdir()):
+                told = "no masks in %s: what subtitles and marks there are is learned; vidboot mask %s finds them"
+                logging.getLogger("vidboot").warning(told, self.work, self.videos)
             part.rename(kept)
         return replace(self, begun_with=kept)
 
