@@ -46,8 +46,18 @@ def test_a_verdict_says_no_more_than_its_interval_and_number_of_films(
     low: float, high: float, films: int, told: str
 ) -> None:
     over = {"filter": Measured((low + high) / 2, low, high), "upscale": Measured(high + 1, high, high + 2)}
-    comparison: Any = SimpleNamespace(held_out=[None] * films, contenders=[])
-    assert told in verdict(comparison, {"loss_over_keep": over})
+    assert told in verdict(measured_on(films), {"loss_over_keep": over})
+
+
+def test_a_verdict_counts_the_videos_that_were_measured_and_not_those_set_aside() -> None:
+    over = {"filter": Measured(1.2, 1.1, 1.3)}
+    assert "on 64 videos" in verdict(measured_on(64, set_aside=100), {"loss_over_keep": over})
+    assert "Too few videos" in verdict(measured_on(4, set_aside=5), {"loss_over_keep": over})
+
+
+def measured_on(films: int, *, set_aside: int | None = None) -> Any:
+    keep = SimpleNamespace(losses=torch.ones(films))
+    return SimpleNamespace(keep=keep, held_out=[None] * (set_aside or films), contenders=[])
 
 
 def test_where_real_video_stands_still_what_moves_has_no_ratio() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from command import check_refused, vidboot
 
-from vidboot import pages
+from vidboot import evaluate, pages
 from vidboot.build import Model
 from vidboot.composition import whole
 from vidboot.evaluate import _errors, _nearest, check_sizes, joins, real_shots
@@ -55,6 +55,18 @@ def test_an_evaluation_of_too_few_frames_is_refused_and_of_fewer_than_a_window_i
         check_sizes(coarse, 8, 2)
     short = torch.zeros(2, config.clip.window - 1, 3, config.video.height, config.video.width)
     assert _nearest(Model(Run(run)), {"real": short}) is not None
+
+
+def test_the_loss_is_measured_on_as_many_videos_as_are_asked_for(
+    run: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "REAL_VIDEOS", 1)
+    real = real_shots(Run(run), Folder(root / "videos", root / "work", *audit(root / "videos", root / "work")))
+    more = [replace(shot, last=shot.last - k, pts_seconds=shot.pts_seconds[:-k]) for k in (1, 2) for shot in real]
+    how = {"policies": ("direct",), "loss_policies": ("direct",), "find_text": lambda frames: []}
+    of = (run, root / "videos", root / "work", more)
+    measured = evaluate.evaluate(*of, frames=8, samples=2, loss_videos=3, **how)  # type: ignore[arg-type]
+    assert len(measured.losses("direct")) == 3
 
 
 def test_each_policy_is_measured_by_its_own_net(run: Path) -> None:

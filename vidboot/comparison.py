@@ -206,11 +206,12 @@ def verdict(comparison: Comparison, table: Table) -> str:
     name, ratio = min(rivals.items(), key=lambda rival: rival[1].value)
     assert ratio.low is not None
     assert ratio.high is not None
+    measured = len(comparison.keep.losses)
     told = (
         f"its held-out loss is {ratio.value:.2f} times that of keep ({ratio.low:.2f} to {ratio.high:.2f}), "
-        f"on {len(comparison.held_out)} videos that neither has seen, from one training each"
+        f"on {measured} videos that neither has seen, from one training each"
     )
-    if len(comparison.held_out) < LEAST_TO_TELL:
+    if measured < LEAST_TO_TELL:
         return f"Too few videos were set aside to tell keep from {name}: {told}; {LEAST_TO_TELL} are the least."
     if ratio.low > SCATTER:
         return f"Keeping every file beats {name}, the better of the others: {told}."

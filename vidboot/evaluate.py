@@ -38,7 +38,7 @@ LEAST_FRAMES, LEAST_SAMPLES = 8, 2
 LOSS_VIDEOS = 8
 """Held-out videos whose denoising loss is measured, and how many of them are denoised at a time."""
 REAL_VIDEOS = 64
-"""Held-out videos that are compared with, at most, or as many as samples."""
+"""Held-out videos that are compared with, at most; more where more are sampled, or their loss is measured."""
 CURVE_POINTS = 16
 INTERVAL = 0.9
 """Share of bootstrap draws within an interval."""
@@ -117,7 +117,7 @@ def evaluate(
     chosen: list[Policy] = list(dict.fromkeys(model.made_by(policy) for policy in policies or model.able()))
     if not chosen:
         raise ValueError(f"{run_path} holds no trained net yet: its vidboot train goes on")
-    real, trained_on = _real(model, videos, work, shots, frames, most=max(samples, REAL_VIDEOS))
+    real, trained_on = _real(model, videos, work, shots, frames, most=max(samples, REAL_VIDEOS, loss_videos))
     find_text = find_text or leak.text_finder()
     sampled: dict[str, Tensor] = {}
     for done, policy in enumerate(chosen):
