@@ -48,7 +48,7 @@ def test_the_clip_net_of_base_has_the_size_that_is_timed() -> None:
 
 
 def test_a_scan_asks_of_a_folder_what_a_training_makes_of_it_by_default() -> None:
-    assert str(read(preset=PRESET).video.target) == TARGET
+    assert str(read(preset=PRESET).target) == TARGET
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

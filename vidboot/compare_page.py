@@ -82,7 +82,7 @@ def _details(comparison: Comparison) -> dict[str, str]:
     flops = {name: f"{one.flops:.5g}" for name, one in comparison.trained.items()}
     return {
         "seed": str(comparison.config.seed),
-        "target": str(comparison.config.video.target),
+        "target": str(comparison.config.target),
         "torch": str(comparison.keep.run.record["torch"]),
         "FLOPs of training": _listed(flops),
         "time in its steps, on this machine": _listed(seconds),

@@ -186,7 +186,7 @@ def summary(comparison: Comparison, table: Table) -> dict[str, Any]:
 
     return {
         "verdict": verdict(comparison, table),
-        "target": str(comparison.config.video.target),
+        "target": str(comparison.config.target),
         "seed": comparison.config.seed,
         "held_out": [shot.path for shot in comparison.held_out],
         "other_versions_left_out": list(comparison.other_versions),

@@ -34,10 +34,6 @@ class VideoConfig(_Part):
     fps: float = Field(default=8.0, gt=0)
     """Frames per second; other rates are resampled by timestamps."""
 
-    @property
-    def target(self) -> Target:
-        return Target(self.frames, self.height, self.width, self.fps)
-
 
 class GateConfig(_Part):
     """How a view gate is measured."""
@@ -139,6 +135,12 @@ class Config(_Part):
     direct: StageConfig = StageConfig(steps=0)
     """The baseline: the clip net's kind, trained on the full videos alone. Off unless it is given steps."""
     sampler: Schedule = Schedule()
+
+    @property
+    def target(self) -> Target:
+        """The video we want, as the ledger of a folder knows it."""
+        video = self.video
+        return Target(video.frames, video.height, video.width, video.fps, self.low_res.factor)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Config:

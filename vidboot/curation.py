@@ -48,7 +48,7 @@ def split(folder: Folder, config: Config, *, held_out: int | None = None) -> tup
     count = held_out or _share(len(longest))
     if len(longest) < count:
         raise WorkFailed(
-            f"{folder.videos} has {len(longest)} full videos ({config.video.target}, without damage or marks); "
+            f"{folder.videos} has {len(longest)} full videos ({config.target}, without damage or marks); "
             f"a comparison needs {count} to measure on: choose a smaller video with --set, or add some"
         )
     aside = sorted(longest, key=lambda sha256: hashlib.sha256(f"{config.seed} {sha256}".encode()).digest())[:count]

@@ -11,17 +11,7 @@ from typing import Any
 from vidboot.data import workers
 from vidboot.data.hidden import hidden_by_masks
 from vidboot.data.journal import Journal
-from vidboot.data.ledger import (
-    DEFAULT_RULES,
-    VIEWS,
-    WHY_UNUSED,
-    Line,
-    Rules,
-    Target,
-    View,
-    kept_by_filtering,
-    ledger,
-)
+from vidboot.data.ledger import USES, WHY_UNUSED, Line, Target, Use, kept_by_filtering, ledger
 from vidboot.data.locks import one_at_a_time
 from vidboot.data.owner import check_apart, claim
 from vidboot.data.probe import Refusal, check_readable
@@ -39,7 +29,7 @@ from vidboot.data.records import (
 )
 from vidboot.errors import WorkFailed
 
-__all__ = ["NoUsableVideo", "Rules", "Target", "audit", "format_table", "scan", "summary"]
+__all__ = ["NoUsableVideo", "Target", "audit", "format_table", "scan", "summary"]
 
 LINES = "views.jsonl"
 """What each shot can teach of the target that was asked for last."""
@@ -59,7 +49,6 @@ def scan(
     *,
     progress: Progress = silent,
     workers: int = 2,
-    rules: Rules = DEFAULT_RULES,
 ) -> dict[str, Any]:
     """Audit a folder and return where its seconds go: what ``vidboot scan --json`` prints.
 
@@ -69,7 +58,6 @@ def scan(
         target: the video we want.
         progress: told as files are done.
         workers: processes that decode.
-        rules: what a shot must have to be of use.
 
     Raises:
         ValueError: there is no file, ``work`` lies inside ``videos``, or another version wrote ``work``.
@@ -77,7 +65,7 @@ def scan(
         NoUsableVideo: no file can be used; the records are written all the same.
     """
     files, shots = usable(videos, work, progress=progress, workers=workers)
-    lines = ledger(files, shots, target, hidden=hidden_by_masks(work / "masks"), rules=rules)
+    lines = ledger(files, shots, target, hidden=hidden_by_masks(work / "masks"))
     write_jsonl(work / LINES, map(asdict, lines))
     return {**summary(files, lines), "work": str(work)}
 
@@ -122,7 +110,7 @@ def usable(
 
 def summary(files: Sequence[FileRecord], lines: Sequence[Line]) -> dict[str, Any]:
     """Return the counts of files and the seconds by view, as ``vidboot scan --json`` prints them."""
-    seconds = {view: round(sum((line.seconds for line in lines if line.view == view), 0.0), 3) for view in VIEWS}
+    seconds = {view: round(sum((line.seconds for line in lines if line.view == view), 0.0), 3) for view in USES}
     refused = Counter(file.reason.value for file in files if file.reason is not None)
     return {
         "files": len(files),
@@ -134,12 +122,12 @@ def summary(files: Sequence[FileRecord], lines: Sequence[Line]) -> dict[str, Any
     }
 
 
-def format_table(work: Path, target: Target, *, rules: Rules = DEFAULT_RULES, width: int = 100) -> str:
+def format_table(work: Path, target: Target, *, width: int = 100) -> str:
     """Return the ledger of a scanned working folder for a person to read: seconds by view, what is lost and why."""
     from rich.console import Console
 
     files = read_files(work)
-    lines = ledger(files, read_shots(work), target, hidden=hidden_by_masks(work / "masks"), rules=rules)
+    lines = ledger(files, read_shots(work), target, hidden=hidden_by_masks(work / "masks"))
     text = io.StringIO()
     console = Console(file=text, width=width)
     console.print(_views_table(files, lines, target))
@@ -241,11 +229,11 @@ def _views_table(files: Sequence[FileRecord], lines: Sequence[Line], target: Tar
     return table
 
 
-def _grouped(lines: Sequence[Line]) -> list[tuple[tuple[View, str], list[Line]]]:
-    groups: dict[tuple[View, str], list[Line]] = {}
+def _grouped(lines: Sequence[Line]) -> list[tuple[tuple[Use, str], list[Line]]]:
+    groups: dict[tuple[Use, str], list[Line]] = {}
     for line in lines:
         groups.setdefault((line.view, line.reason), []).append(line)
-    return sorted(groups.items(), key=lambda item: (VIEWS.index(item[0][0]), item[0][1]))
+    return sorted(groups.items(), key=lambda item: (USES.index(item[0][0]), item[0][1]))
 
 
 def _refused_table(refused: Sequence[FileRecord]) -> Any:

@@ -17,7 +17,7 @@ from vidboot.data import cache
 from vidboot.data.clips import Pool
 from vidboot.data.geometry import detail
 from vidboot.data.hidden import hidden_by_masks
-from vidboot.data.ledger import Line, Rules, Target, ledger
+from vidboot.data.ledger import Line, Target, ledger
 from vidboot.data.locks import one_at_a_time
 from vidboot.data.mixture import Mixture, shares
 from vidboot.data.progress import Progress
@@ -88,10 +88,10 @@ class Folder:
 
     def lines(self, config: Config) -> list[Line]:
         """Return the ledger for the video that the settings want."""
-        target = config.video.target
+        target = config.target
         shots = [_as_large_as(target, shot) for shot in self.shots] if self.enlarge else self.shots
         hidden = hidden_by_masks(self.masks) if self.masks else {}
-        return ledger(self.files, shots, target, hidden=hidden, rules=Rules(low_res_factor=config.low_res.factor))
+        return ledger(self.files, shots, target, hidden=hidden)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class TrainingData:
             if line.shot is not None and line.view != "unused"
         ]
         if not usable:
-            raise WorkFailed(f"no shot of {folder.videos} can be used for {config.video.target}: see vidboot scan")
+            raise WorkFailed(f"no shot of {folder.videos} can be used for {config.target}: see vidboot scan")
         video, factor = config.video, config.low_res.factor
         sharp = cache.Spec(video.height, video.width, video.fps, folder.enlarge)
         low = cache.Spec(video.height // factor, video.width // factor, video.fps, folder.enlarge)

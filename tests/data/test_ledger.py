@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from vidboot.data.hidden import Hidden
-from vidboot.data.ledger import VIEWS, Line, Target, kept_by_filtering, ledger
+from vidboot.data.ledger import USES, Line, Target, kept_by_filtering, ledger
 from vidboot.data.records import FileRecord, Reason, Shot
 
 TARGET = Target(128, 64, 64, 8.0)
@@ -59,6 +59,12 @@ def test_low_res_is_smaller_than_the_target_and_safely_larger_than_its_view(size
     assert line(16, size).view == view
 
 
+def test_what_is_too_small_is_told_by_the_size_of_the_low_res_view() -> None:
+    file, shot = film(16, (12, 12))
+    views = [ledger([file], [shot], replace(TARGET, low_res_factor=factor))[0].view for factor in (4, 8)]
+    assert views == ["unused", "low_res"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "how", "reason"),
     [
@@ -104,7 +110,7 @@ def test_every_second_is_in_exactly_one_class() -> None:
     file, shot = film(16)
     refused = FileRecord(path="r.jpg", status="refused", reason=Reason.STILL_IMAGE, seconds=0.04, sha256="77")
     lines = ledger([replace(file, seconds=17.5), refused], [shot], TARGET)
-    by_view = {view: sum(entry.seconds for entry in lines if entry.view == view) for view in VIEWS}
+    by_view = {view: sum(entry.seconds for entry in lines if entry.view == view) for view in USES}
     assert by_view == pytest.approx({"full": 16, "low_res": 0, "short_clip": 0, "masked": 0, "unused": 1.54})
     assert {entry.reason for entry in lines} == {"", "blank", "refused"}
 

@@ -16,8 +16,9 @@ from vidboot.data.hidden import Hidden
 from vidboot.data.records import FileRecord, Shot
 from vidboot.data.times import nearest_frames
 
-View = Literal["full", "low_res", "short_clip", "masked", "unused"]
-VIEWS: tuple[View, ...] = ("full", "low_res", "short_clip", "masked", "unused")
+Use = Literal["full", "low_res", "short_clip", "masked", "unused"]
+"""What seconds are used for: a view of the target video, or nothing."""
+USES: tuple[Use, ...] = ("full", "low_res", "short_clip", "masked", "unused")
 
 WHY_UNUSED: dict[str, str] = {
     "too_short": "fewer frames at the target's rate than the shortest clip",
@@ -29,6 +30,8 @@ WHY_UNUSED: dict[str, str] = {
     "refused": "the file cannot be used, see its reason",
 }
 
+LEAST_CLIP_FRAMES = 2
+"""Shortest clip a net learns from, in frames at the target's rate (at most the target's own length)."""
 SAFELY_SMALLER = 1.5
 LEAST_RATE = 0.75
 
@@ -41,6 +44,8 @@ class Target:
     height: int
     width: int
     fps: float
+    low_res_factor: int = 4
+    """The low-res view is this many times smaller."""
 
     def __post_init__(self) -> None:
         if min(self.frames, self.height, self.width) < 1 or not self.fps > 0:
@@ -64,25 +69,12 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What a shot must have to be of use, beside the target."""
-
-    clip_frames: int = 2
-    """Shortest clip a net learns from, in frames at the target's rate (at most the target's own length)."""
-    low_res_factor: int = 4
-    """The low-res view is this many times smaller than the target."""
-
-
-DEFAULT_RULES = Rules()
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
     """Where some seconds of a file go: those of one shot, or those outside its shots (shot None)."""
 
     path: str
     shot: int | None
-    view: View
+    view: Use
     reason: str  # why unused; "damaged" or "marked" for masked; else empty
     seconds: float
     frames_at_target: int
@@ -94,7 +86,6 @@ def ledger(
     target: Target,
     *,
     hidden: Mapping[str, Sequence[Hidden]] = MappingProxyType({}),
-    rules: Rules = DEFAULT_RULES,
 ) -> list[Line]:
     """Return where every second of the folder goes, file by file.
 
@@ -103,7 +94,6 @@ def ledger(
         shots: all their shots.
         target: the video we want.
         hidden: what marks, subtitles or bars hide, by SHA-256 of the video.
-        rules: what a shot must have to be of use.
     """
     of_file: dict[str, list[Shot]] = {file.path: [] for file in files}
     for shot in shots:
@@ -112,7 +102,7 @@ def ledger(
     lines: list[Line] = []
     for file in files:
         duplicate = bool(file.sha256) and first_with.setdefault(file.sha256, file.path) != file.path
-        lines += _lines_of(file, of_file[file.path], target, rules, hidden.get(file.sha256, ()), duplicate=duplicate)
+        lines += _lines_of(file, of_file[file.path], target, hidden.get(file.sha256, ()), duplicate=duplicate)
     return lines
 
 
@@ -128,7 +118,7 @@ def filtered(files: Sequence[FileRecord], lines: Sequence[Line]) -> list[Line]:
 
 
 def _lines_of(
-    file: FileRecord, shots: list[Shot], target: Target, rules: Rules, hidden: Sequence[Hidden], *, duplicate: bool
+    file: FileRecord, shots: list[Shot], target: Target, hidden: Sequence[Hidden], *, duplicate: bool
 ) -> Iterator[Line]:
     if file.status == "refused" or duplicate:
         if file.seconds:
@@ -136,33 +126,33 @@ def _lines_of(
         return
     for shot in shots:
         marked = any(one.in_sight(shot, target.height, target.width) for one in hidden)
-        yield _line(shot, target, rules, marked=marked)
+        yield _line(shot, target, marked=marked)
     blank_seconds = file.seconds - sum(shot.seconds for shot in shots)
     if blank_seconds > 1e-3:
         yield Line(file.path, None, "unused", "blank", blank_seconds, 0)
 
 
-def _line(shot: Shot, target: Target, rules: Rules, *, marked: bool) -> Line:
+def _line(shot: Shot, target: Target, *, marked: bool) -> Line:
     indices = nearest_frames(np.array(shot.pts_seconds), target.fps)
     sound = int((~_damaged(shot))[indices].sum())
-    view, reason = _view(shot, target, rules, len(indices))
-    if view != "unused" and sound < min(rules.clip_frames, target.frames):
+    view, reason = _view(shot, target, len(indices))
+    if view != "unused" and sound < min(LEAST_CLIP_FRAMES, target.frames):
         view, reason = "unused", "damaged"
     elif view != "unused" and (marked or shot.damaged):
         view, reason = "masked", "marked" if marked else "damaged"
     return Line(shot.path, shot.shot, view, reason, shot.seconds, len(indices))
 
 
-def _view(shot: Shot, target: Target, rules: Rules, frames: int) -> tuple[View, str]:
+def _view(shot: Shot, target: Target, frames: int) -> tuple[Use, str]:
     """The view of a shot by its size and length alone."""
-    if frames < min(rules.clip_frames, target.frames):
+    if frames < min(LEAST_CLIP_FRAMES, target.frames):
         return "unused", "too_short"
     if shot.fps < LEAST_RATE * target.fps:
         return "unused", "too_slow"
     sharpness = detail(shot.width, shot.height, shot.stretch, target.height, target.width)
     if sharpness >= 1:
         return ("full" if frames >= target.frames else "short_clip"), ""
-    if sharpness * rules.low_res_factor >= SAFELY_SMALLER:
+    if sharpness * target.low_res_factor >= SAFELY_SMALLER:
         return "low_res", ""
     return "unused", "too_small"
 
