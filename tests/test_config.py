@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel
 
 from vidboot.__main__ import PRESET, TARGET
-from vidboot.config import PRESETS, Config, check, read
+from vidboot.config import PRESETS, Config, LowResConfig, check, read
 from vidboot.nets.factorized import FactorizedNet
 
 FILES = sorted(PRESETS.glob("*.toml"))
@@ -49,6 +49,14 @@ def test_the_clip_net_of_base_has_the_size_that_is_timed() -> None:
 
 def test_a_scan_asks_of_a_folder_what_a_training_makes_of_it_by_default() -> None:
     assert str(read(preset=PRESET).target) == TARGET
+
+
+@pytest.mark.parametrize(("frames", "used"), [(1, 0), (4, 0), (5, 1), (16, 1), (17, 2), (1000, 2)])
+def test_a_video_uses_a_coarser_level_if_it_is_longer_than_a_group_of_the_level_below(frames: int, used: int) -> None:
+    low_res = LowResConfig(group=4, levels=2)
+    assert low_res.coarser(frames, 2) == used
+    assert low_res.coarser(frames, 1) == min(used, 1)
+    assert low_res.whole(frames) == 4**used
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

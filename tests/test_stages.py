@@ -41,8 +41,7 @@ def training(run: Path, root: Path, tmp_path: Path) -> Training:
 
 
 def measure_gate(training: Training, level: int) -> ViewGate:
-    config = training.config.low_res.gate if level else training.config.gate
-    training.measure_gate(level, config, training.data.gate_pool(level))
+    training.measure_gate(level)
     gate = Model(training.run).join(level)
     assert isinstance(gate, ViewGate)
     return gate
@@ -62,7 +61,7 @@ def test_a_gate_is_as_far_from_one_end_to_the_other_as_is_best_at_each_noise_lev
         return whole(model.composition(pool.longest, join=join))
 
     sums = torch.zeros(2, len(knots()))
-    config = training.config.low_res.gate if level else training.config.gate
+    config = training.config.gate_of(level)
     for step in range(config.steps):
         batch = without_holes(pool.batch(config.batch, seed=0, stage=gate_stage(level), step=step))
         x = batch.video

@@ -83,14 +83,11 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
     sharp, small = (video.height, video.width), (video.height // low.factor, video.width // low.factor)
     levels = [level for level in range(low.levels + 1) if run.done(low_res_stage(level))]
     for level in levels:
-        stage = low.coarse if level else low.train
         pool = data.low_res_pools(level)[0]
-        counted[low_res_stage(level)] = _view(low_res_stage(level), stage, low.net, pool, small, config.seed)
+        counted[low_res_stage(level)] = _view(low_res_stage(level), low.stage(level), low.net, pool, small, config.seed)
         if run.done(gate_stage(level)) and level:
             frames = data.gate_pool(level).longest
-            counted[gate_stage(level)] = (
-                KNOTS * low.gate.steps * low.gate.batch * _low_res(config, frames, level - 1, level)
-            )
+            counted[gate_stage(level)] = _gate(config, level) * _low_res(config, frames, 1)
     if run.done("clip"):
         counted["clip"] = _view("clip", config.clip.train, config.clip.net, data.mixture(), sharp, config.seed)
     if run.done("direct"):
@@ -98,7 +95,7 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
     plan = Parts.of(run).sharp_plan()
     if run.done(gate_stage(0)):
         composed = _composition(config, plan, data.gate_pool(0).longest, levels[-1])
-        counted[gate_stage(0)] = KNOTS * config.gate.steps * config.gate.batch * composed
+        counted[gate_stage(0)] = _gate(config, 0) * composed
     if run.done("residual"):
         frames = data.full_pool(data.full).longest
         composed = _composition(config, plan, frames, levels[-1])
@@ -109,6 +106,12 @@ def _stages(run: Run, data: TrainingData) -> dict[str, int]:
         seen = CROSS_FIT_DRAWS * KNOTS * len(data.full) if folds else 0
         counted["residual"] = (1 + folds) * training + seen * (composed + forward(net, **shape))
     return counted
+
+
+def _gate(config: Config, level: int) -> int:
+    """How many videos pass the frozen nets while a gate is measured."""
+    gate = config.gate_of(level)
+    return KNOTS * gate.steps * gate.batch
 
 
 def _view(name: str, stage: StageConfig, net: NetConfig, pool: Pool | Mixture, size: tuple[int, int], seed: int) -> int:
@@ -126,17 +129,17 @@ def _view(name: str, stage: StageConfig, net: NetConfig, pool: Pool | Mixture, s
 def _composition(config: Config, plan: Plan, frames: int, top: int) -> int:
     """FLOPs of one video through the composition of clips with the low-res levels up to ``top``."""
     clips = _windows(config.clip.net, plan, frames, config.video.height, config.video.width)
-    return clips + _low_res(config, frames, 0, top)
+    return clips + _low_res(config, frames, top)
 
 
-def _low_res(config: Config, frames: int, level: int, top: int) -> int:
-    """FLOPs of one video of ``frames`` frames at ``level`` through its net and the coarser ones up to ``top``."""
+def _low_res(config: Config, frames: int, levels: int) -> int:
+    """FLOPs of one video through the net of a low-res level, and those of the next coarser ``levels``."""
     video, low = config.video, config.low_res
-    plan = tapered(low.window, low.overlap)
-    fine = _windows(low.net, plan, frames, video.height // low.factor, video.width // low.factor)
-    if frames <= low.group or level == top:
-        return fine
-    return fine + _low_res(config, -(-frames // low.group), level + 1, top)
+    plan, flops = tapered(low.window, low.overlap), 0
+    for _ in range(1 + low.coarser(frames, levels)):
+        flops += _windows(low.net, plan, frames, video.height // low.factor, video.width // low.factor)
+        frames = -(-frames // low.group)
+    return flops
 
 
 def _windows(net: NetConfig, plan: Plan, frames: int, height: int, width: int) -> int:

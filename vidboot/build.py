@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import TypeVar
 
 import torch
@@ -128,8 +129,7 @@ class Parts:
         return tapered(frames, frames // 2)
 
     def gate(self, level: int) -> ViewGate:
-        config = self.config.low_res.gate if level else self.config.gate
-        return ViewGate(reach=config.reach).to(self.device)
+        return ViewGate(reach=self.config.gate_of(level).reach).to(self.device)
 
     def residual(self, clip: NetDenoiser) -> Residual:
         return Residual(clip, fps=self.config.video.fps).to(self.device)
@@ -198,7 +198,8 @@ class Model:
         """Return how many frames must be sampled to get ``frames``: whole groups of the coarsest level in use."""
         if policy in (Policy.direct, Policy.clips_only):
             return frames
-        group = self.config.low_res.group ** self._coarser_levels(frames)
+        low_res = self.config.low_res
+        group = low_res.group ** low_res.coarser(frames, self._coarser_levels())
         return -(-frames // group) * group
 
     def composition(self, frames: int, *, join: Join | None = None) -> Stream:
@@ -221,7 +222,7 @@ class Model:
         fps = self.config.video.fps / config.group**level
         net = self._loaded(low_res_stage(level), lambda: self.parts.low_res(level))
         fine = windowed(at_frame_rate(net, fps), self.parts.low_res_plan())
-        if frames <= config.group or not self.run.done(low_res_stage(level + 1)):
+        if not config.coarser(frames, self._coarser_levels() - level):
             return fine
         coarser = self.low_res_stream(-(-frames // config.group), level=level + 1)
         return joined(fine, TimeMean(config.group), coarser, join or self.join(level + 1))
@@ -235,13 +236,9 @@ class Model:
     def residual(self) -> Residual:
         return self._loaded("residual", lambda: self.parts.residual(self.parts.clip()))
 
-    def _coarser_levels(self, frames: int) -> int:
-        """Count the levels above the finest that the run has and of which a video of this length fills a frame."""
-        level, config = 0, self.config.low_res
-        while frames > config.group and self.run.done(low_res_stage(level + 1)):
-            level += 1
-            frames = -(-frames // config.group)
-        return level
+    def _coarser_levels(self) -> int:
+        """Count the levels above the finest that the run has."""
+        return next(level for level in count() if not self.run.done(low_res_stage(level + 1)))
 
     def _loaded(self, stage: str, make: Callable[[], M]) -> M:
         """Return a stage's module with its trained weights, loaded once."""

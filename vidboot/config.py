@@ -68,13 +68,21 @@ class LowResConfig(_Part):
     gate: GateConfig = GateConfig()
     """The gate between two levels."""
 
+    def stage(self, level: int) -> StageConfig:
+        """Return how the net of a level is trained; 0 is the finest."""
+        return self.coarse if level else self.train
+
     def whole(self, frames: int) -> int:
         """Return what the length of a clip of up to so many frames must be a multiple of, for the coarser levels."""
-        whole = 1
-        for _ in range(self.levels):
-            if frames > self.group:
-                whole, frames = whole * self.group, -(-frames // self.group)
-        return whole
+        return self.group ** self.coarser(frames, self.levels)
+
+    def coarser(self, frames: int, levels: int) -> int:
+        """Return how many of ``levels`` coarser levels a video of so many frames uses: one that is no longer than a
+        group has only a frame at the next."""
+        used = 0
+        while used < levels and frames > self.group:
+            used, frames = used + 1, -(-frames // self.group)
+        return used
 
 
 class ClipConfig(_Part):
@@ -141,6 +149,10 @@ class Config(_Part):
         """The video we want, as the ledger of a folder knows it."""
         video = self.video
         return Target(video.frames, video.height, video.width, video.fps, self.low_res.factor)
+
+    def gate_of(self, level: int) -> GateConfig:
+        """Return how the gate is measured that joins what is below a low-res level with it."""
+        return self.low_res.gate if level else self.gate
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Config:

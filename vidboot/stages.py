@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vidboot.build import Model, gate_stage
 from vidboot.composition import whole
-from vidboot.config import Config, GateConfig
+from vidboot.config import Config
 from vidboot.data.clips import Pool
 from vidboot.data.mixture import Mixture
 from vidboot.denoiser import Denoise, Denoiser, NetDenoiser
@@ -77,13 +77,14 @@ class Training:
         )
         return self._fit(stage)
 
-    def measure_gate(self, level: int, config: GateConfig, pool: Pool) -> None:
+    def measure_gate(self, level: int) -> None:
         """Measure the gate that joins what is below a level with it; stopped, it begins anew.
 
         Raises:
             Stopped: training was asked to stop.
         """
-        name, frames, seed = gate_stage(level), pool.longest, self.config.seed
+        name, config, pool = gate_stage(level), self.config.gate_of(level), self.data.gate_pool(level)
+        frames, seed = pool.longest, self.config.seed
         least = self.config.low_res.group if level else 0  # of so short a video the coarser level sees one frame
         if not config.steps or frames <= least or self.run.done(name):
             return

@@ -140,7 +140,7 @@ def train_low_res(training: Training) -> None:
     data, config, parts = training.data, training.config.low_res, Parts.of(training.run)
     below: nn.Module | None = None
     for level in range(config.levels + 1):
-        stage = config.coarse if level else config.train
+        stage = config.stage(level)
         pool, held_out = data.low_res_pools(level)
         long_enough = sum(2 * entry.frames >= config.window * pool.group for entry in pool.entries)
         if not (stage.steps and pool.longest) or (level and long_enough < LEAST_LONG_SHOTS):
@@ -150,7 +150,7 @@ def train_low_res(training: Training) -> None:
             model.load_state_dict(below.state_dict())
         below = training.fit_view(low_res_stage(level), stage, model, pool, held_out)
         if level:
-            training.measure_gate(level, config.gate, data.gate_pool(level))
+            training.measure_gate(level)
 
 
 def train_clips(training: Training) -> None:
@@ -171,7 +171,7 @@ def train_direct(training: Training) -> None:
 def train_joins(training: Training) -> None:
     """Make what joins the views: the view gate and, where there are full videos, the residual with its own gate."""
     config, data = training.config, training.data
-    training.measure_gate(0, config.gate, data.gate_pool(0))
+    training.measure_gate(0)
     if data.full and config.residual.train.steps and not training.run.done("residual"):
         train_residual(training)
 
