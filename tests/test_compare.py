@@ -54,8 +54,7 @@ def quiet(_: str) -> Iterator[Any]:
 
 
 def compare(root: Path, out: str, rows: Callable[[dict[str, Any]], None] = lambda row: None) -> dict[str, Any]:
-    sizes = story.Sizes(samples=2)
-    return story.compare(root / "videos", root / out, root / "work", CONFIG, sizes, rows=rows, part=quiet)
+    return story.compare(root / "videos", root / out, root / "work", CONFIG, samples=2, rows=rows, part=quiet)
 
 
 @pytest.fixture(scope="module")
@@ -185,9 +184,8 @@ def test_a_folder_that_holds_something_else_is_left_alone(root: Path) -> None:
 
 
 def test_too_few_samples_are_told_before_anything_is_trained(root: Path) -> None:
-    sizes = story.Sizes(samples=1)
     with pytest.raises(ValueError, match="at least 8 frames and 2 samples"):
-        story.compare(root / "videos", root / "few", root / "work", CONFIG, sizes, rows=print, part=quiet)
+        story.compare(root / "videos", root / "few", root / "work", CONFIG, samples=1, rows=print, part=quiet)
     assert not (root / "few").exists()
 
 

@@ -265,7 +265,8 @@ def compare(
             out or place_of(videos) / f"{videos.resolve().name}.compare",
             work_folder(videos, work),
             chosen,
-            story.Sizes(held_out, samples),
+            held_out=held_out,
+            samples=samples,
             rows=report_line,
             part=on_stderr,
         )

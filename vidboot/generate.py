@@ -6,7 +6,7 @@ its length, and a run that was broken off goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vidboot.build import Model
 from vidboot.data.encode import VideoWriter, check_mp4, to_uint8
+from vidboot.data.progress import Progress, silent
 from vidboot.disk import Disk, Unfinished
 from vidboot.memory import give_back
 from vidboot.noise import level_noise
@@ -24,9 +25,6 @@ from vidboot.sampler import memory_stores, sde_stream
 WRITE_FRAMES = 16
 """Frames of noise drawn at a time."""
 
-Progress = Callable[[int, int, str], None]
-"""(done, total, what)"""
-
 
 def generate(
     run_path: Path,
@@ -35,7 +33,7 @@ def generate(
     frames: int,
     policy: Policy = Policy.full,
     seed: int = 0,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = silent,
 ) -> dict[str, object]:
     """Sample a video of any length and write it as an mp4; broken off, the same call goes on.
 

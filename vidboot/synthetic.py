@@ -7,11 +7,11 @@ view of the sharp one. Frames are uint8 RGB [T, H, W, 3]; positions are (x, y) i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -86,8 +86,7 @@ def render(scene: Scene, *, frames: int, height: int = 32, width: int = 32, firs
     centres = scene.centres(frames, height, width, first=first)
     x = (np.arange(width) + 0.5 - centres[:, :1]).astype(np.float32)[:, None, :]  # [T, 1, W]
     y = (np.arange(height) + 0.5 - centres[:, 1:]).astype(np.float32)[:, :, None]  # [T, H, 1]
-    radius = scene.radius * min(height, width)
-    cover = np.clip(0.5 - _signed_distance(scene.species, x, y, radius), 0, 1)
+    cover = np.clip(0.5 - _signed_distance(scene.species, x, y, scene.radius * min(height, width)), 0, 1)
     top, bottom = np.array(scene.background, np.float32) * 255
     down = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
     backdrop = (top + (bottom - top) * down)[:, None]  # [H, 1, 3]
@@ -164,8 +163,7 @@ def burn_subtitle(frames: np.ndarray, text_seed: int, first: int, last: int) -> 
 
 def _text(seed: int, letters: int) -> np.ndarray:
     """Random letters and a few spaces as bool [5, 4 * letters - 1]."""
-    rng = np.random.default_rng(seed)
-    word = rng.choice(sorted(set(FONT) - {" "}), letters)
+    word = np.random.default_rng(seed).choice(sorted(set(FONT) - {" "}), letters)
     word[3::7] = " "
     rows = np.array([[int(digit) for digit in FONT[letter]] for letter in word])  # [letters, 5]
     pixels = (rows[..., None] >> np.array([2, 1, 0, 3])) & 1  # bit 3 is never set: the gap between letters
@@ -207,6 +205,12 @@ class FolderSizes:
     """Length of everything else."""
     fps: int = 8
     """Frames per second of every file."""
+
+    @property
+    def counts(self) -> dict[Role, int]:
+        """How many files have each role, in the order in which they are written."""
+        return {"clip": self.clips, "low_res": self.low_res, "full": self.full, "subtitled": self.subtitled,
+                "truncated": self.truncated, "held_out": self.held_out}  # fmt: skip
 
 
 class WrittenFile(NamedTuple):
@@ -253,19 +257,14 @@ def write_folder(
         file = (held_out_path if role == "held_out" else path) / f"{role}_{number:05}.mp4"
         return _write_file(file, role, sizes, seed=seed, index=index, work=work, encode=encode)
 
+    # Another count of one role leaves the scenes of the others as they are.
+    jobs = [(1_000_000 * k + n, role, n) for k, (role, count) in enumerate(sizes.counts.items()) for n in range(count)]
     written = []
     with ThreadPoolExecutor(workers) as pool:  # encoding releases the interpreter lock
-        for one in pool.map(write, _jobs(sizes)):
+        for one in pool.map(write, jobs):
             done(one)
             written.append(one)
     return written
-
-
-def _jobs(sizes: FolderSizes) -> Iterator[tuple[int, Role, int]]:
-    counts = (sizes.clips, sizes.low_res, sizes.full, sizes.subtitled, sizes.truncated, sizes.held_out)
-    for kind, (role, count) in enumerate(zip(get_args(Role), counts, strict=True)):
-        # Another count of one kind leaves the scenes of the others as they are.
-        yield from ((kind * 1_000_000 + number, role, number) for number in range(count))
 
 
 def _write_file(
@@ -274,9 +273,8 @@ def _write_file(
     side = sizes.low_res_side if role == "low_res" else sizes.side
     length = sizes.short_frames if role in ("clip", "truncated") else sizes.long_frames
     frames, truth = video(seed, index, frames=length, height=side, width=side)
-    events: tuple[masks.Event, ...] = ()
-    if role == "subtitled":
-        frames, events = subtitled(frames, sizes.fps, np.random.default_rng((seed, index, 1)))
+    rng = np.random.default_rng((seed, index, 1))
+    frames, events = subtitled(frames, sizes.fps, rng) if role == "subtitled" else (frames, ())
     encode(path, frames, sizes.fps)
     content = path.read_bytes()
     if role == "truncated":

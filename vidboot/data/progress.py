@@ -4,10 +4,12 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, name of what was done last)."""
+Part = Callable[[str], AbstractContextManager[Progress]]
+"""Name of a part of the work -> where that part tells how far it is, while it lasts."""
 
 SECONDS_BETWEEN_LINES = 5.0
 STEERS = ("Cc", "Zl", "Zp")
