@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -106,3 +108,12 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
 def test_a_preset_without_videos_is_refused_with_the_legal_ones() -> None:
     with pytest.raises(ValueError, match="'base'; it has for tiny, smoke"):
         story.sizes_of("base")
+
+
+def test_videos_over_real_ones_that_stand_still_are_no_number_and_no_error() -> None:
+    alike = {"real": 0.5, "full": 1.0}
+    numbers = dict.fromkeys(("lag_correlation", "spread", "high_band_energy", "held_out_loss"), alike)
+    evaluation: Any = SimpleNamespace(numbers={**numbers, "motion_energy": {"real": 0.0, "full": 1.0}})
+    over_real = story._result(evaluation, evaluation)["over_real"]
+    assert over_real["spread"] == {"full": 2}
+    assert math.isnan(over_real["motion_energy"]["full"])

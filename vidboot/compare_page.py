@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vidboot import pages, report
+from vidboot import metrics, pages, report
 from vidboot.comparison import Comparison, Table, verdict
 from vidboot.data.encode import to_uint8
 from vidboot.evaluate import MISSED
@@ -72,7 +72,7 @@ def _metrics(table: Table) -> Iterator[report.Metric]:
     kept = table["lag_correlation"]["real"].value
     told = "correlation of colours at 3/4 of the length; 1 = the same things are still there"
     yield metric("lag_correlation", "memory of colour", told, (kept - pages.MEMORY_SLACK, None))
-    for key in ("motion_energy", "spread", "high_band_energy"):
+    for key in metrics.HEALTH:
         yield metric(key, *pages.MEANINGS[key], pages.RANGE)
     yield metric("missed_nats_per_dimension", "correlation missed", MISSED.partition(", ")[2])
 

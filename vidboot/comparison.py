@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from vidboot import metrics
 from vidboot.config import Config
 from vidboot.curation import LEAST_TO_TELL, Curation
 from vidboot.data.records import Shot
-from vidboot.evaluate import INTERVAL, MISSED, Evaluation
+from vidboot.evaluate import INTERVAL, MISSED, Evaluation, mean, with_interval
 from vidboot.losses import BANDS
 from vidboot.meter import missed_nats
 from vidboot.policy import Policy
@@ -99,7 +98,6 @@ class Comparison:
 
 SCATTER = 1.03
 """Losses of two trainings that differ by their seed alone lie up to so far apart (eight trainings of seconds)."""
-Statistic = Callable[[Tensor], float]
 Table = Mapping[str, Mapping[str, Measured]]
 """Measure -> curation -> value; of "real" too where it has one."""
 
@@ -114,26 +112,34 @@ def measure(comparison: Comparison) -> Table:
     errors |= {name: one.evaluation.errors[one.best] for name, one in trained.items()}
     missed = missed_nats(errors, BANDS)
     return {
-        "held_out_loss": {name: _with_interval(_mean, one.losses) for name, one in trained.items()},
+        "held_out_loss": {name: with_interval(mean, one.losses) for name, one in trained.items()},
         "loss_over_keep": {
-            name: _with_interval(_ratio, one.losses, keep.losses) for name, one in trained.items() if one is not keep
+            name: with_interval(_ratio, one.losses, keep.losses) for name, one in trained.items() if one is not keep
         },
-        "lag_correlation": {name: _with_interval(remembers, metrics.colour_features(x)) for name, x in shown.items()},
+        "lag_correlation": {name: with_interval(remembers, metrics.colour_features(x)) for name, x in shown.items()},
         **{
-            key: {name: over_real(*of_each(shown[name]), of_each(shown["real"])[1]) for name in trained}
-            for key, of_each in _health(factor).items()
+            key: {name: over_real(of, of.rows(shown[name]), of.rows(shown["real"])) for name in trained}
+            for key, of in health_by_video(factor).items()
         },
-        "missed_nats_per_dimension": {name: _with_interval(_mean, missed[name]) for name in trained},
+        "missed_nats_per_dimension": {name: with_interval(mean, missed[name]) for name in trained},
     }
 
 
-def _health(factor: int) -> dict[str, Callable[[Tensor], tuple[Statistic, Tensor]]]:
-    """What samples have too little or too much of: a statistic, and what it is of, a row a video [B, ...]."""
-    return {
-        "motion_energy": lambda x: (_mean, _each(metrics.motion_energy, x)),
-        "spread": lambda x: (_variance, x.mean(dim=1)),
-        "high_band_energy": lambda x: (_mean, _each(lambda one: metrics.high_band_energy(one, factor), x)),
-    }
+@dataclass(frozen=True)
+class Health:
+    """One of ``metrics.HEALTH`` as a statistic of rows, one a video: so can videos be drawn again."""
+
+    rows: Callable[[Tensor], Tensor]
+    """Of videos [B, T, C, H, W]: [B, ...]."""
+    statistic: Callable[[Tensor], float] = mean
+    drawn: Callable[[int], float] = lambda n: 1.0
+    """Share of the statistic that is left, in the mean, of n rows drawn with replacement."""
+
+
+def health_by_video(factor: int) -> dict[str, Health]:
+    """Return what samples have too little or too much of."""
+    each = {key: Health(partial(_each, of)) for key, of in metrics.health(factor).items()}
+    return each | {"spread": Health(lambda x: x.mean(dim=1), _variance, lambda n: 1 - 1 / n)}
 
 
 def _each(of: Callable[[Tensor], float], videos: Tensor) -> Tensor:
@@ -144,29 +150,21 @@ def _variance(x: Tensor) -> float:
     return float(x.var(dim=0).mean())
 
 
-def _mean(x: Tensor) -> float:
-    return float(x.mean())
-
-
 def _ratio(a: Tensor, b: Tensor) -> float:
     return float(a.mean() / b.mean())
 
 
-def _with_interval(statistic: Callable[..., float], *samples: Tensor) -> Measured:
-    return Measured(statistic(*samples), *metrics.bootstrap_interval(statistic, *samples, level=INTERVAL))
-
-
-def over_real(statistic: Statistic, samples: Tensor, real: Tensor) -> Measured:
-    """Return a statistic of samples over that of real videos, a row a video, with an interval over both."""
+def over_real(health: Health, samples: Tensor, real: Tensor) -> Measured:
+    """Return a measure of samples over that of real videos, a row a video, with an interval over both."""
 
     def ratio(a: Tensor, b: Tensor) -> float:
-        return metrics.over(statistic(a), statistic(b))
+        return metrics.over(health.statistic(a), health.statistic(b))
 
-    low, high = metrics.bootstrap_interval(ratio, samples, real, paired=False, level=INTERVAL)
-    if statistic is _variance:  # rows drawn with replacement lack an n-th of it
-        lack = (1 - 1 / len(samples)) / (1 - 1 / len(real)) if len(real) > 1 else math.nan
-        low, high = low / lack, high / lack
-    return Measured(ratio(samples, real), low, high)
+    found = with_interval(ratio, samples, real, paired=False)
+    assert found.low is not None
+    assert found.high is not None
+    left = metrics.over(health.drawn(len(samples)), health.drawn(len(real)))
+    return Measured(found.value, found.low / left, found.high / left)
 
 
 def summary(comparison: Comparison, table: Table) -> dict[str, Any]:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vidboot import evaluate as evaluating
-from vidboot import pages, report, scan, synthetic
+from vidboot import metrics, pages, report, scan, synthetic
 from vidboot import train as training
 from vidboot.config import Config
 from vidboot.data.encode import save_tiny
 from vidboot.data.ledger import Line, kept_by_filtering
-from vidboot.data.progress import Progress
+from vidboot.data.progress import Part, Progress
 from vidboot.data.records import FileRecord
 from vidboot.evaluate import Evaluation
 from vidboot.fit import Report
 from vidboot.generate import generate
 from vidboot.policy import Policy
 from vidboot.run import Run, make_for
-
-Part = Callable[[str], AbstractContextManager[Progress]]
-"""Name of a part of the work -> where that part tells how far it is, while it lasts."""
-
 
 LEAST_GAIN = 0.5
 """Short clips alone must remember less than the whole model by this much, or memory is no proof of it."""
@@ -129,8 +124,7 @@ def _make_folder(out: Path, sizes: synthetic.FolderSizes, progress: Progress) ->
     made = out / "videos.made"
     if made.exists():
         return
-    counts = (sizes.clips, sizes.low_res, sizes.full, sizes.subtitled, sizes.truncated, sizes.held_out)
-    total, done = sum(counts), 0
+    total, done = sum(sizes.counts.values()), 0
 
     def on_file(written: synthetic.WrittenFile) -> None:
         nonlocal done
@@ -148,8 +142,8 @@ def _result(short: Evaluation, long: Evaluation) -> dict[str, Any]:
         return {name.replace("-", "_"): round(values[name], 4) for name in names if name in values}
 
     ratios = {
-        key: {name: value / short.numbers[key]["real"] for name, value in short.numbers[key].items()}
-        for key in ("motion_energy", "spread", "high_band_energy")
+        key: {name: metrics.over(value, short.numbers[key]["real"]) for name, value in short.numbers[key].items()}
+        for key in metrics.HEALTH
     }
     shown = ("real", "full", "clips-only")
     return {

@@ -23,6 +23,7 @@ from vidboot.build import Model, Parts
 from vidboot.composition import whole
 from vidboot.config import Config
 from vidboot.data import cache
+from vidboot.data.encode import from_uint8
 from vidboot.data.progress import Progress, silent
 from vidboot.data.records import Shot
 from vidboot.denoiser import evenly_timed
@@ -31,6 +32,7 @@ from vidboot.generate import sample
 from vidboot.losses import BANDS, Batch, held_out_errors, weighted
 from vidboot.meter import LEAST_SIGMA, missed_nats
 from vidboot.policy import Policy
+from vidboot.report import Measured
 from vidboot.run import Run
 from vidboot.training_data import Folder
 
@@ -210,19 +212,13 @@ def _real(
             "%d of the %d videos of %s that are measured on were trained on: what follows says nothing of new ones",
             *(seen, len(long_enough), videos),
         )
-    return torch.stack([_as_video(cache.open_clip(entry, 0, frames)[0]) for entry in long_enough]), seen
-
-
-def _as_video(frames: np.ndarray) -> Tensor:
-    return torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return torch.stack([from_uint8(cache.open_clip(entry, 0, frames)[0]) for entry in long_enough]), seen
 
 
 def _health(shown: Mapping[str, Tensor], model: Model) -> dict[str, dict[str, float]]:
     config = model.config
-    measures: dict[str, Callable[[Tensor], float]] = {
-        "motion_energy": metrics.motion_energy,
-        "spread": metrics.spread,
-        "high_band_energy": lambda x: metrics.high_band_energy(x, config.low_res.factor),
+    measures = {
+        **metrics.health(config.low_res.factor),
         "flicker": metrics.flicker,
         "colour_drift_slope": lambda x: metrics.colour_drift_slope(x, config.video.fps),
     }
@@ -260,7 +256,7 @@ def _nearest(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | No
     chosen = cut[:: -(-len(cut) // NEAREST_CLIPS)]
     nearest = {policy: torch.tensor(math.inf) for policy in shown}
     for first in range(0, len(chosen), NEAREST_AT_ONCE):
-        train = torch.stack([_as_video(np.asarray(clip)) for clip in chosen[first : first + NEAREST_AT_ONCE]])
+        train = torch.stack([from_uint8(np.asarray(clip)) for clip in chosen[first : first + NEAREST_AT_ONCE]])
         for policy, x in shown.items():
             for seen in (x, x.flip(-1)) if model.config.data.flip else (x,):  # it learned clips and their mirror images
                 nearest[policy] = torch.minimum(nearest[policy], metrics.nearest_distance(seen, train))
@@ -298,12 +294,16 @@ def _losses(errors: Mapping[str, Tensor]) -> dict[str, Any]:
         "missed_nats_per_dimension": {
             "meaning": MISSED,
             "videos": next(iter(errors.values())).shape[1],
-            "by_policy": {policy: with_interval(of) for policy, of in missed_nats(errors, BANDS).items()},
+            "by_policy": {policy: vars(with_interval(mean, of)) for policy, of in missed_nats(errors, BANDS).items()},
         },
     }
 
 
-def with_interval(values: Tensor) -> dict[str, float]:
-    """Return the mean of one value per video and its 90 % interval, by bootstrap over videos."""
-    low, high = metrics.bootstrap_interval(lambda x: float(x.mean()), values, level=INTERVAL)
-    return {"value": float(values.mean()), "low": low, "high": high}
+def mean(x: Tensor) -> float:
+    return float(x.mean())
+
+
+def with_interval(statistic: Callable[..., float], *samples: Tensor, paired: bool = True) -> Measured:
+    """Return a statistic of samples, a row a video, and its 90 % interval; see ``metrics.bootstrap_interval``."""
+    interval = metrics.bootstrap_interval(statistic, *samples, paired=paired, level=INTERVAL)
+    return Measured(statistic(*samples), *interval)

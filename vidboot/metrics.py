@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -120,6 +121,16 @@ def high_band_energy(videos: Tensor, factor: int) -> float:
     """Mean squared detail above the low-res view: x minus its mean over ``factor`` x ``factor`` pixels."""
     view = LowRes(factor)
     return float((videos - view.lift(view.restrict(videos))).square().mean())
+
+
+def health(factor: int) -> dict[str, Callable[[Tensor], float]]:
+    """Return the measures that keep memory honest, by name; ``factor`` is that of the low-res view."""
+    high_band = partial(high_band_energy, factor=factor)
+    return {"motion_energy": motion_energy, "spread": spread, "high_band_energy": high_band}
+
+
+HEALTH = tuple(health(factor=4))
+"""Their names."""
 
 
 def seam_ratio(videos: Tensor, joins: Sequence[int]) -> float:

@@ -32,8 +32,6 @@ RANGE = (0.7, 1.4)
 MEMORISED = 0.5
 """Distance to the nearest training clip, over that of real video, below which clips are copies."""
 
-HEALTH = ("motion_energy", "spread", "high_band_energy")
-"""What keeps memory honest: a grey still image would remember everything."""
 MEANINGS = {
     "motion_energy": ("motion energy", "mean squared difference of neighbouring frames, over that of real video"),
     "spread": ("spread across videos", "variance between videos of their mean frame, over that of real video"),
@@ -160,7 +158,7 @@ def kept(correlation: float) -> str:
 
 def doubts(numbers: Mapping[str, Any], policy: str) -> str:
     """Return the sentence that takes back what a policy remembers, or nothing."""
-    ratios = {MEANINGS[key][0]: metrics.over(numbers[key][policy], numbers[key]["real"]) for key in HEALTH}
+    ratios = {MEANINGS[key][0]: metrics.over(numbers[key][policy], numbers[key]["real"]) for key in metrics.HEALTH}
     wrong = [f"{name} {ratio:.3g}" for name, ratio in ratios.items() if ratio < RANGE[0] or ratio > RANGE[1]]
     told = f" But over those of real video its {', '.join(wrong)} should lie between {RANGE[0]} and {RANGE[1]}."
     told = told if wrong else ""

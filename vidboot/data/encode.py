@@ -40,6 +40,13 @@ def to_uint8(video: Tensor) -> np.ndarray:
     return levels.byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+def from_uint8(frames: np.ndarray) -> Tensor:
+    """Turn frames, uint8 [T, H, W, C], into a video, [T, C, H, W] in [-1, 1], of memory of its own."""
+    import torch
+
+    return torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
 def check_writable(path: Path) -> None:
     """Raise ValueError unless a file can be created at ``path``; leaves nothing behind."""
     if path.is_dir():
