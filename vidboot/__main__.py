@@ -149,7 +149,7 @@ def evaluate(
         from vidboot import evaluate as verb
         from vidboot import pages
         from vidboot import scan as audit
-        from vidboot.data.encode import check_writable
+        from vidboot.files import check_writable
         from vidboot.run import Run
 
         opened = Run(run)

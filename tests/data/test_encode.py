@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from vidboot.data.decode import Video
-from vidboot.data.encode import VideoWriter, check_writable, save_tiny, save_video, to_uint8
+from vidboot.data.encode import VideoWriter, save_tiny, save_video, to_uint8
 from vidboot.data.sound import add_sound
+from vidboot.files import check_writable
 from vidboot.synthetic import video
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vidboot.data.times import frame_rate, frame_seconds, nearest_frames, repair, same_clock
+from vidboot.data.times import fill, frame_rate, frame_seconds, nearest_frames, repair, same_clock
 
 NAN = float("nan")
 
@@ -92,6 +92,11 @@ def test_each_frame_shown_is_the_nearest_in_time() -> None:
     wanted = pts_seconds[0] + np.arange(len(shown)) / 8
     best = np.abs(pts_seconds[:, None] - wanted).min(axis=0)
     np.testing.assert_allclose(np.abs(pts_seconds[shown] - wanted), best)
+
+
+def test_times_between_known_ones_lie_evenly_and_beyond_them_a_step_apart() -> None:
+    filled = fill(np.array([2, 3, 6]), np.array([1.0, 1.1, 1.7]), 8, 0.25)
+    np.testing.assert_allclose(filled, [0.5, 0.75, 1.0, 1.1, 1.3, 1.5, 1.7, 1.95])
 
 
 def test_one_frame_can_be_shown() -> None:

@@ -91,7 +91,7 @@ class _Writer:
         self._order = order
         self._resize = resize
         self._wanted: Sequence[int] = (indices + shot.first).tolist()
-        self._times = np.stack([np.array(shot.pts_seconds)[indices], _valid(shot)[indices]], axis=1)
+        self._times = np.stack([np.array(shot.pts_seconds)[indices], shot.sound[indices]], axis=1)
         self._written = 0
         # Its own: a worker outlives for a moment a caller that was killed.
         self._partial = order.frames_path.with_name(f"{order.frames_path.name}.{os.getpid()}{PARTIAL}")
@@ -133,10 +133,3 @@ class _Writer:
         shape = (len(self._wanted), self._order.height, self._order.width, 3)
         npy.write_array_header_1_0(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         return self._file
-
-
-def _valid(shot: Shot) -> np.ndarray:
-    valid = np.ones(len(shot.pts_seconds))
-    for first, last in shot.damaged:
-        valid[first - shot.first : last - shot.first + 1] = 0
-    return valid

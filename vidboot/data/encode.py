@@ -9,7 +9,6 @@ import contextlib
 import os
 from fractions import Fraction
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -18,7 +17,7 @@ import numpy as np
 from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from vidboot.files import part_path
+from vidboot.files import check_writable, part_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,21 +44,6 @@ def from_uint8(frames: np.ndarray) -> Tensor:
     import torch
 
     return torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-
-
-def check_writable(path: Path) -> None:
-    """Raise ValueError unless a file can be created at ``path``; leaves nothing behind."""
-    if path.is_dir():
-        raise ValueError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")
-    try:
-        # A name of its own: the part may be another process's work.
-        NamedTemporaryFile(dir=path.parent, prefix=".").close()
-        with contextlib.suppress(FileNotFoundError):
-            part_path(path).lstat()  # its name may be too long
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}") from error
 
 
 def check_mp4(path: Path) -> None:

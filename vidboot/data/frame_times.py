@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from vidboot.data.records import FileRecord, Shot
+from vidboot.data.times import fill
 
 
 def frame_times(files: Iterable[FileRecord], shots: Iterable[Shot]) -> dict[str, np.ndarray]:
@@ -26,12 +27,5 @@ def frame_times(files: Iterable[FileRecord], shots: Iterable[Shot]) -> dict[str,
         seconds = [np.array(shot.pts_seconds) for shot in shots_of[file.path]]
         step = 1 / file.fps if file.fps > 0 else 1 / 25
         at, own = (np.concatenate(a) if a else np.zeros(0) for a in (known, seconds))
-        index = np.arange(file.frames)
-        if len(at) == 0:
-            times[file.sha256] = index * step
-            continue
-        filled = np.interp(index, at, own)
-        filled[: int(at[0])] = own[0] - (at[0] - index[: int(at[0])]) * step
-        filled[int(at[-1]) + 1 :] = own[-1] + (index[int(at[-1]) + 1 :] - at[-1]) * step
-        times[file.sha256] = filled
+        times[file.sha256] = fill(at, own, file.frames, step) if len(at) else np.arange(file.frames) * step
     return times

@@ -134,7 +134,7 @@ def _lines_of(
 
 def _line(shot: Shot, target: Target, *, marked: bool) -> Line:
     indices = nearest_frames(np.array(shot.pts_seconds), target.fps)
-    sound = int((~_damaged(shot))[indices].sum())
+    sound = int(shot.sound[indices].sum())
     view, reason = _view(shot, target, len(indices))
     if view != "unused" and sound < min(LEAST_CLIP_FRAMES, target.frames):
         view, reason = "unused", "damaged"
@@ -155,10 +155,3 @@ def _view(shot: Shot, target: Target, frames: int) -> tuple[Use, str]:
     if sharpness * target.low_res_factor >= SAFELY_SMALLER:
         return "low_res", ""
     return "unused", "too_small"
-
-
-def _damaged(shot: Shot) -> np.ndarray:
-    damaged = np.zeros(len(shot.pts_seconds), dtype=bool)
-    for first, last in shot.damaged:
-        damaged[first - shot.first : last - shot.first + 1] = True
-    return damaged

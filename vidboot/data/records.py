@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from vidboot.files import replacing
 
 SCHEMA = 1
@@ -93,6 +95,14 @@ class Shot:
     seconds: float
     pts_seconds: tuple[float, ...]
     damaged: tuple[Span, ...] = ()  # frame indices of the file, within [first, last]
+
+    @property
+    def sound(self) -> np.ndarray:
+        """Which of its frames are not damaged, bool [T]."""
+        sound = np.ones(len(self.pts_seconds), dtype=bool)
+        for first, last in self.damaged:
+            sound[first - self.first : last - self.first + 1] = False
+        return sound
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def repair(raw_seconds: np.ndarray, average_fps: float | None) -> np.ndarray:
     advancing = _advances(seconds)
     if len(known) == 0 or advancing.mean() < 0.75:
         return np.arange(T) / _believable(average_fps)
-    return _fill(known[advancing], seconds[advancing], T, step)
+    return fill(known[advancing], seconds[advancing], T, step)
 
 
 def same_clock(raw_seconds: np.ndarray, seconds: np.ndarray) -> bool:
@@ -76,7 +76,15 @@ def _advances(seconds: np.ndarray) -> np.ndarray:
     return np.concatenate([[True], seconds[1:] > latest[:-1] + SHORTEST_STEP_SECONDS])[: len(seconds)]
 
 
-def _fill(known: np.ndarray, seconds: np.ndarray, T: int, step: float) -> np.ndarray:
+def fill(known: np.ndarray, seconds: np.ndarray, T: int, step: float) -> np.ndarray:
+    """Return the times of all frames, [T]: between known ones they lie evenly, beyond them ``step`` apart.
+
+    Args:
+        known: frames whose time is known, increasing, at least one.
+        seconds: their times.
+        T: frames.
+        step: seconds.
+    """
     filled = np.interp(np.arange(T), known, seconds)
     filled[: known[0]] = seconds[0] + (np.arange(known[0]) - known[0]) * step
     filled[known[-1] + 1 :] = seconds[-1] + np.arange(1, T - known[-1]) * step

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidboot.data.encode import check_writable
-from vidboot.files import write_text
+from vidboot.files import check_writable, write_text
 from vidboot.report.media import enlarge, filmstrip, image_url, mosaic, video_url
 from vidboot.report.model import LagCurve, LedgerRow, Metric, Refused, Report, Samples, SigmaLoss
 from vidboot.report.plots import Axis, Series, line_plot, number, short

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from vidboot.data.encode import check_writable
 from vidboot.decisions import SCHEMA
-from vidboot.files import write_text
+from vidboot.files import check_writable, write_text
 from vidboot.masks import hides
 from vidboot.report.review_script import SCRIPT
 from vidboot.report.review_style import REVIEW_STYLE
