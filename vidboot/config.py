@@ -130,7 +130,8 @@ class Config(_Part):
     seed: int = Field(default=0, ge=0)
     """Of the weights, of what is drawn in training, and of the noise."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the nets' arithmetic; auto = the one whose matrix products are faster here, measured when a run begins."""
+    """Of the nets' arithmetic; auto = the one whose matrix products are faster here, measured when a run begins;
+    brought to a machine that is very slow at bfloat16, such a run computes in float32."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto = a GPU if there is one."""
     video: VideoConfig = VideoConfig()
