@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 # From the bottom up; a module may import what is further down, and what is in its own package.
 LAYERS = (
-    ("vidboot_kernels", "boxes", "trust", "files", "policy"),
+    ("vidboot_kernels", "boxes", "trust", "files", "policy", "settings"),
     ("errors", "plain", "memory", "noise", "holes", "views", "masks"),
     ("visibility", "innovation", "decisions", "fill", "muon", "terminal"),
     ("denoiser",),

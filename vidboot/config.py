@@ -7,23 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from vidboot.data.ledger import Target
 from vidboot.fit import StageConfig
 from vidboot.nets.factorized import NetConfig
 from vidboot.noise import Schedule
+from vidboot.settings import Settings
 
 _WITHIN = Path(__file__).parent / "presets"
 PRESETS = _WITHIN if _WITHIN.is_dir() else Path(__file__).parent.parent / "configs"
 """Folder of the presets: where a wheel puts it, within the package, or that of the checkout."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class VideoConfig(_Part):
+class VideoConfig(Settings):
     """The video we want."""
 
     frames: int = Field(default=64, gt=1)
@@ -35,7 +32,7 @@ class VideoConfig(_Part):
     """Frames per second; other rates are resampled by timestamps."""
 
 
-class GateConfig(_Part):
+class GateConfig(Settings):
     """How a view gate is measured."""
 
     steps: int = Field(default=4, ge=0)
@@ -46,7 +43,7 @@ class GateConfig(_Part):
     """Noise level above which the gate lets go, so that the band leads and memory lasts; see ``ViewGate``."""
 
 
-class LowResConfig(_Part):
+class LowResConfig(Settings):
     """The low-res view: long memory, at several time steps."""
 
     factor: int = Field(default=4, gt=1)
@@ -85,7 +82,7 @@ class LowResConfig(_Part):
         return used
 
 
-class ClipConfig(_Part):
+class ClipConfig(Settings):
     """The short-clip view: detail and short motion."""
 
     window: int = Field(default=8, gt=1)
@@ -103,7 +100,7 @@ class ClipConfig(_Part):
     train: StageConfig = StageConfig()
 
 
-class ResidualConfig(_Part):
+class ResidualConfig(Settings):
     """The temporal-consistency net, trained on the full videos."""
 
     penalty: float = Field(default=1.0, ge=0)
@@ -111,7 +108,7 @@ class ResidualConfig(_Part):
     train: StageConfig = StageConfig()
 
 
-class DataConfig(_Part):
+class DataConfig(Settings):
     """How clips are drawn."""
 
     flip: bool = False
@@ -124,7 +121,7 @@ class DataConfig(_Part):
     """Share of the partial videos kept from training to measure on; of 20 or more full ones if nearly all are."""
 
 
-class Config(_Part):
+class Config(Settings):
     """One complete run."""
 
     seed: int = Field(default=0, ge=0)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from vidboot.errors import WorkFailed
@@ -22,12 +22,11 @@ from vidboot.losses import Batch
 from vidboot.noise import SigmaDensity, raised, seeded
 from vidboot.optim import OptimConfig, Optimizer
 from vidboot.run import Run, load_tensors, save_tensors
+from vidboot.settings import Settings
 
 
-class StageConfig(BaseModel):
+class StageConfig(Settings):
     """How one stage is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     steps: int = Field(default=1000, ge=0)
     """Updates; 0 leaves the stage out."""

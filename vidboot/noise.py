@@ -7,14 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from vidboot.settings import Settings
 
-class SigmaDensity(BaseModel):
+
+class SigmaDensity(Settings):
     """ln sigma is normal (Karras et al. 2022, Table 1); sigma is that of the view, not of the video."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     P_mean: float = -0.4
     """Mean of ln sigma."""
@@ -28,10 +28,8 @@ class SigmaDensity(BaseModel):
         return (self.P_mean + self.P_std * torch.special.ndtri(u.double().clamp(1e-4, 1 - 1e-4))).exp().float()
 
 
-class Schedule(BaseModel):
+class Schedule(Settings):
     """The levels a sampler visits, in equal ratios, and how much noise it draws anew at each."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     levels: int = Field(default=18, ge=2, lt=1009)
     """Noise levels above zero; each has noise of its own (``normal_like_frames``)."""

@@ -6,16 +6,15 @@ State is kept as named tensors, so that a checkpoint needs no pickle and a resum
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from vidboot.muon import Muon
+from vidboot.settings import Settings
 
 
-class OptimConfig(BaseModel):
+class OptimConfig(Settings):
     """Learning rates and their course."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     lr_muon: float = Field(default=4e-3, gt=0)
     """Peak rate of the matrices of the blocks, scaled to match AdamW's update size."""

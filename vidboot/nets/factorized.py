@@ -8,13 +8,14 @@ from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vidboot.nets.attention import ATTENTION, Places, rotary_in_space, rotary_in_time
 from vidboot.nets.layers import Linear, SquaredReLU, fourier, octaves, patchify, unpatchify, zeroed
 from vidboot.noise import expand
+from vidboot.settings import Settings
 from vidboot_kernels import gated_modulated, modulated
 
 SIGMA_FEATURES = 64
@@ -25,10 +26,8 @@ KEPT_BY_BLOCK = 17
 """Tensors like the residual stream that a block keeps for its backward pass."""
 
 
-class NetConfig(BaseModel):
+class NetConfig(Settings):
     """Size and shape of one score net."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     blocks: tuple[Literal["space", "time", "joint"], ...] = ("space", "time") * 3
     """Where each block attends, first to last."""
