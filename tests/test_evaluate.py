@@ -10,10 +10,10 @@ import pytest
 import torch
 from command import check_refused, vidboot
 
-from vidboot import evaluate, pages
+from vidboot import evaluate, held_out, pages
 from vidboot.build import Model
 from vidboot.composition import whole
-from vidboot.evaluate import _errors, _nearest, check_sizes, joins, real_shots
+from vidboot.evaluate import _nearest, check_sizes, joins, real_shots
 from vidboot.nets.gate import both_ends
 from vidboot.policy import Policy
 from vidboot.run import Run
@@ -72,9 +72,9 @@ def test_the_loss_is_measured_on_as_many_videos_as_are_asked_for(
 def test_each_policy_is_measured_by_its_own_net(run: Path) -> None:
     model, real = Model(Run(run)), torch.rand(2, 16, 3, 16, 16) * 2 - 1
     policies = (Policy.clips_only, Policy.low_res_only, Policy.direct)
-    errors = _errors(model, policies, real, seed=0)
+    errors = held_out.errors(model, policies, real, seed=0)
     for k, policy in enumerate(policies):
-        assert torch.equal(errors[policy], _errors(model, (policy,), real, seed=0)[policy])
+        assert torch.equal(errors[policy], held_out.errors(model, (policy,), real, seed=0)[policy])
         assert not torch.allclose(errors[policy], errors[policies[k - 1]])
 
 

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vidboot.denoiser import NetDenoiser
 from vidboot.fit import Loss, NonFiniteLoss, Stage, StageConfig, Stopped, fit
-from vidboot.losses import BANDS, Batch, view_loss
+from vidboot.losses import HELD_OUT_SIGMAS, Batch, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.optim import OptimConfig, Optimizer
 from vidboot.run import Run, load_tensors, save_tensors
@@ -67,7 +67,7 @@ def stage(*, loss: Callable[[nn.Module, nn.Module | None], Loss] = of_view, **co
         model=net(),
         loss=loss,
         batch=batch,
-        held_out=lambda average: dict.fromkeys(BANDS, float(sum(p.double().sum() for p in average.parameters()))),
+        held_out=lambda net: dict.fromkeys(HELD_OUT_SIGMAS, float(sum(p.double().sum() for p in net.parameters()))),
     )
 
 
@@ -208,7 +208,7 @@ def test_a_row_of_metrics_says_what_a_person_asks(tmp_path: Path) -> None:
     fit(stage(), new_run(tmp_path / "run"), rows.append)
     assert rows == Run(tmp_path / "run").metrics()
     assert {"stage", "step", "steps", "train_loss", "held_out_loss", "held_out_bands", "eta_seconds"} <= rows[0].keys()
-    assert list(rows[0]["held_out_bands"]) == [str(sigma) for sigma in BANDS]  # type: ignore[call-overload]
+    assert list(rows[0]["held_out_bands"]) == [str(sigma) for sigma in HELD_OUT_SIGMAS]  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])

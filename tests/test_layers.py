@@ -26,6 +26,7 @@ LAYERS = (
     ("build", "training_data", "leak", "mask_merge", "mask_video", "twins"),
     ("stages", "inpaint", "curation"),
     ("train", "generate", "scan", "report"),
+    ("held_out",),
     ("evaluate", "restore", "mask", "review", "arithmetic"),
     ("pages", "comparison"),
     ("compare_page",),

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from vidboot.composition import Plan, counted, tapered, whole, windowed
 from vidboot.denoiser import Denoise, evenly_timed
-from vidboot.losses import BANDS, Batch, held_out_errors
-from vidboot.meter import LEAST_SIGMA, missed_nats, nats_per_dimension
+from vidboot.losses import HELD_OUT_SIGMAS, Batch, held_out_errors
+from vidboot.meter import LEAST_COUNTED, missed_nats, nats_per_dimension
 
 D = FRAMES * SIDE**2
 C = covariance(stationary=True)
-COUNTED = [sigma for sigma in BANDS if sigma >= LEAST_SIGMA]
+COUNTED = [sigma for sigma in HELD_OUT_SIGMAS if sigma >= LEAST_COUNTED]
 
 
 def in_time(plan: Plan) -> Denoise:
@@ -55,7 +55,7 @@ def test_over_all_noise_levels_disjoint_clips_miss_the_total_correlation_between
 
 @pytest.mark.parametrize("overlap", [0, 2])
 def test_the_levels_of_the_held_out_loss_are_fine_enough(overlap: int) -> None:
-    fine = levels(torch.tensor(LEAST_SIGMA).log10().item(), 1, 40)
+    fine = levels(torch.tensor(LEAST_COUNTED).log10().item(), 1, 40)
     exact = nats_per_dimension(excess(4, overlap, fine), fine).item()
     assert nats_per_dimension(excess(4, overlap, tuple(COUNTED)), COUNTED).item() == pytest.approx(exact, rel=0.02)
 
@@ -64,8 +64,10 @@ def test_what_is_measured_on_videos_with_paired_noise_is_the_closed_form() -> No
     x = videos(120)
     batches = [Batch(part, torch.zeros(len(part), FRAMES)) for part in x.split(40)]
     denoisers = {"clips": in_time(counted(4, 0)), "tapered": in_time(tapered(4, 2)), "exact": gaussian(C)}
-    errors = {name: held_out_errors(evenly_timed(of), batches, BANDS, seed=0) for name, of in denoisers.items()}
-    missed = missed_nats(errors, BANDS)
+    errors = {
+        name: held_out_errors(evenly_timed(of), batches, HELD_OUT_SIGMAS, seed=0) for name, of in denoisers.items()
+    }
+    missed = missed_nats(errors, HELD_OUT_SIGMAS)
     expected = nats_per_dimension(excess(4, 0, tuple(COUNTED)), COUNTED).item()
     standard_error = (missed["clips"].std() / len(x) ** 0.5).item()
     assert missed["clips"].mean().item() == pytest.approx(expected, abs=3 * standard_error)
@@ -78,10 +80,12 @@ def test_without_the_exact_denoiser_the_meter_says_less_and_never_more() -> None
     x = videos(40)
     batches = [Batch(x, torch.zeros(len(x), FRAMES))]
     denoisers = {"clips": in_time(counted(4, 0)), "overlapping": in_time(counted(4, 2)), "exact": gaussian(C)}
-    errors = {name: held_out_errors(evenly_timed(of), batches, BANDS, seed=0) for name, of in denoisers.items()}
-    with_truth = missed_nats(errors, BANDS)
+    errors = {
+        name: held_out_errors(evenly_timed(of), batches, HELD_OUT_SIGMAS, seed=0) for name, of in denoisers.items()
+    }
+    with_truth = missed_nats(errors, HELD_OUT_SIGMAS)
     del errors["exact"]
-    without = missed_nats(errors, BANDS)
+    without = missed_nats(errors, HELD_OUT_SIGMAS)
     assert 0 < without["clips"].mean() < with_truth["clips"].mean()
 
 

@@ -27,7 +27,7 @@ from vidboot import synthetic
 from vidboot.config import Config
 from vidboot.denoiser import NetDenoiser
 from vidboot.device import faster_precision
-from vidboot.losses import BANDS, Batch, held_out_losses, view_loss
+from vidboot.losses import HELD_OUT_SIGMAS, Batch, held_out_losses, view_loss
 from vidboot.nets.factorized import FactorizedNet, NetConfig
 from vidboot.optim import Optimizer
 
@@ -99,7 +99,7 @@ def compare(config: Config, data: Tensor, held_out: Batch, args: argparse.Namesp
         least.step(args.seconds)
     row: dict[str, Any] = {"seed": seed}
     for name, learner in learners.items():
-        losses = held_out_losses(learner.average, [held_out], BANDS, seed=0)  # type: ignore[arg-type] - a Denoiser
+        losses = held_out_losses(learner.average, [held_out], HELD_OUT_SIGMAS, seed=0)  # type: ignore[arg-type] - a Denoiser
         ms_per_step = 1e3 * learner.used / learner.steps
         row[name] = {"held_out_loss": mean(losses), "steps": learner.steps, "ms_per_step": ms_per_step}
     row["ratio"] = row["factorized"]["held_out_loss"] / row["joint"]["held_out_loss"]

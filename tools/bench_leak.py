@@ -33,7 +33,7 @@ from vidboot.data.encode import save_tiny
 from vidboot.denoiser import evenly_timed
 from vidboot.files import write_text
 from vidboot.generate import sample
-from vidboot.losses import BANDS, Batch, held_out_losses
+from vidboot.losses import HELD_OUT_SIGMAS, Batch, held_out_losses
 from vidboot.masks import Event, Mask
 from vidboot.policy import Policy
 
@@ -136,7 +136,7 @@ def measure(model: Model, kind: str, samples: int) -> dict[str, float]:
     x = as_videos(np.stack(real))
     batch = Batch(x, (torch.arange(HELD_OUT_FRAMES) / FPS).expand(len(x), -1)).to(model.device)
     denoise = whole(model.stream(Policy.composition, model.length(Policy.composition, HELD_OUT_FRAMES)))
-    losses = held_out_losses(evenly_timed(denoise), [batch], BANDS, seed=3)
+    losses = held_out_losses(evenly_timed(denoise), [batch], HELD_OUT_SIGMAS, seed=3)
     return {
         "leak_score": metrics.leak_score(generated, [template(kind)]),
         "leak_score_aside": metrics.leak_score(generated, aside(template(kind))),

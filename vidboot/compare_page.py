@@ -8,7 +8,7 @@ from typing import Any
 from vidboot import metrics, pages, report
 from vidboot.comparison import Comparison, Table, verdict
 from vidboot.data.encode import to_uint8
-from vidboot.evaluate import MISSED
+from vidboot.held_out import MISSED
 
 MOST_SHOWN = 8
 """Videos of each policy."""

@@ -14,8 +14,9 @@ from vidboot import metrics
 from vidboot.config import Config
 from vidboot.curation import LEAST_TO_TELL, Curation
 from vidboot.data.records import Shot
-from vidboot.evaluate import INTERVAL, MISSED, Evaluation, mean, with_interval
-from vidboot.losses import BANDS
+from vidboot.evaluate import Evaluation
+from vidboot.held_out import INTERVAL, MISSED, mean, with_interval
+from vidboot.losses import HELD_OUT_SIGMAS
 from vidboot.meter import missed_nats
 from vidboot.policy import Policy
 from vidboot.report import Measured
@@ -110,7 +111,7 @@ def measure(comparison: Comparison) -> Table:
     remembers = partial(metrics.lag_correlation, lag=lag)
     errors = {f"keep {policy}": of for policy, of in keep.evaluation.errors.items()}
     errors |= {name: one.evaluation.errors[one.best] for name, one in trained.items()}
-    missed = missed_nats(errors, BANDS)
+    missed = missed_nats(errors, HELD_OUT_SIGMAS)
     return {
         "held_out_loss": {name: with_interval(mean, one.losses) for name, one in trained.items()},
         "loss_over_keep": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -18,36 +18,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidboot import leak, metrics
+from vidboot import held_out, leak, metrics
 from vidboot.build import Model, Parts
-from vidboot.composition import whole
 from vidboot.config import Config
 from vidboot.data import cache
 from vidboot.data.encode import from_uint8
 from vidboot.data.progress import Progress, silent
 from vidboot.data.records import Shot
-from vidboot.denoiser import evenly_timed
 from vidboot.errors import WorkFailed
 from vidboot.generate import sample
-from vidboot.losses import BANDS, Batch, held_out_errors, weighted
-from vidboot.meter import LEAST_SIGMA, missed_nats
+from vidboot.losses import HELD_OUT_SIGMAS, weighted
 from vidboot.policy import Policy
-from vidboot.report import Measured
 from vidboot.run import Run
 from vidboot.training_data import Folder
 
 LEAST_FRAMES, LEAST_SAMPLES = 8, 2
-LOSS_VIDEOS = 8
-"""Held-out videos whose denoising loss is measured, and how many of them are denoised at a time."""
 REAL_VIDEOS = 64
 """Held-out videos that are compared with, at most; more where more are sampled, or their loss is measured."""
 CURVE_POINTS = 16
-INTERVAL = 0.9
-"""Share of bootstrap draws within an interval."""
-MISSED = (
-    f"correlation missed, nats per dimension, from noise level {LEAST_SIGMA:g} up: a lower bound, for the best net of "
-    "each noise level stands in for the truth"
-)
 NEAREST_CLIPS = 2048
 """Training clips that generated ones are compared with."""
 NEAREST_AT_ONCE = 64
@@ -68,12 +56,12 @@ class Evaluation:
     """Lag correlation of colour at ``lags``, by policy."""
     lags: Sequence[int]
     errors: Mapping[str, Tensor] = field(repr=False)
-    """Squared error of each held-out video at each of ``BANDS``, by policy, with the same noise for all:
+    """Squared error of each held-out video at each of ``HELD_OUT_SIGMAS``, by policy, with the same noise for all:
     [levels, videos]."""
 
     def losses(self, policy: str) -> Tensor:
         """Return the weighted denoising loss of each held-out video, the mean over noise levels: [videos]."""
-        return weighted(self.errors[policy], BANDS).mean(0)
+        return weighted(self.errors[policy], HELD_OUT_SIGMAS).mean(0)
 
 
 def evaluate(
@@ -87,7 +75,7 @@ def evaluate(
     compared_samples: int | None = None,
     policies: Sequence[Policy] | None = None,
     loss_policies: Sequence[Policy] | None = None,
-    loss_videos: int = LOSS_VIDEOS,
+    loss_videos: int = held_out.VIDEOS,
     seed: int = 0,
     find_text: leak.FindText | None = None,
     progress: Progress = silent,
@@ -132,8 +120,8 @@ def evaluate(
     numbers = {**_of_samples(model, shown, colours, find_text), "trained_on": trained_on}
     # A low-res view says nothing of the detail: its loss would be that of not looking.
     telling: list[Policy] = [policy for policy in model.able() if policy != Policy.low_res_only]
-    errors = _errors(model, telling if loss_policies is None else loss_policies, real[:loss_videos], seed)
-    numbers |= _losses(errors)
+    errors = held_out.errors(model, telling if loss_policies is None else loss_policies, real[:loss_videos], seed)
+    numbers |= held_out.numbers(errors)
     lags = sorted({round(lag) for lag in np.linspace(1, 0.875 * frames, CURVE_POINTS)})
     curves = {name: metrics.lag_curve(x, lags) for name, x in colours.items()}
     return Evaluation(frames, video.fps, numbers, shown, curves, lags, errors)
@@ -267,43 +255,3 @@ def _leak(model: Model, shown: Mapping[str, Tensor]) -> dict[str, float] | None:
     """How much of the training clips' marks each policy paints; None where no mark was found, or the folder is gone."""
     marks = leak.templates(model.run.work, model.run.work / "masks", model.config)
     return {policy: metrics.leak_score(x, marks) for policy, x in shown.items()} if marks else None
-
-
-def _errors(model: Model, policies: Sequence[Policy], real: Tensor, seed: int) -> dict[str, Tensor]:
-    """Squared error of whole videos, [levels, videos], by policy."""
-    # The composition needs whole groups of frames; what is left over is not measured.
-    group = model.config.low_res.group**model.config.low_res.levels
-    T = real.shape[1] // group * group
-    pts_seconds = torch.arange(T) / model.config.video.fps
-    batches = [Batch(x, pts_seconds.expand(len(x), T)).to(model.device) for x in real[:, :T].split(LOSS_VIDEOS)]
-    errors = {}
-    for policy in policies:
-        denoise = whole(model.stream(policy, model.length(policy, T)))
-        errors[policy] = held_out_errors(evenly_timed(denoise), batches, BANDS, seed=seed)
-    return errors
-
-
-def _losses(errors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Weighted denoising loss per noise level and in the mean, and what is missed, with its 90 % interval."""
-    if not errors:
-        return {}
-    bands = {policy: weighted(of, BANDS).mean(1).tolist() for policy, of in errors.items()}
-    return {
-        "held_out_loss": {policy: sum(losses) / len(losses) for policy, losses in bands.items()},
-        "held_out_bands": {policy: dict(zip(map(str, BANDS), losses, strict=True)) for policy, losses in bands.items()},
-        "missed_nats_per_dimension": {
-            "meaning": MISSED,
-            "videos": next(iter(errors.values())).shape[1],
-            "by_policy": {policy: vars(with_interval(mean, of)) for policy, of in missed_nats(errors, BANDS).items()},
-        },
-    }
-
-
-def mean(x: Tensor) -> float:
-    return float(x.mean())
-
-
-def with_interval(statistic: Callable[..., float], *samples: Tensor, paired: bool = True) -> Measured:
-    """Return a statistic of samples, a row a video, and its 90 % interval; see ``metrics.bootstrap_interval``."""
-    interval = metrics.bootstrap_interval(statistic, *samples, paired=paired, level=INTERVAL)
-    return Measured(statistic(*samples), *interval)

@@ -13,7 +13,7 @@ from vidboot.holes import bridged
 from vidboot.noise import expand, seeded
 from vidboot.views import View, restrict_visible
 
-BANDS = (0.02, 0.05, 0.12, 0.3, 0.7, 1.6, 4.0, 10.0)
+HELD_OUT_SIGMAS = (0.02, 0.05, 0.12, 0.3, 0.7, 1.6, 4.0, 10.0)
 """Noise levels at which the held-out loss is measured."""
 MAX_WEIGHT = 16.0
 """Cap of the loss weight: a net that predicts x would otherwise spend itself on the last trace of noise."""

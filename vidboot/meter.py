@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidboot.denoiser import SIGMA_DATA
 
-LEAST_SIGMA = 0.1 * SIGMA_DATA
+LEAST_COUNTED = 0.1 * SIGMA_DATA
 """Below, a net's own error hides what it knows: what is missed there is not counted."""
 
 
@@ -35,7 +35,7 @@ def nats_per_dimension(excess: Tensor, sigmas: Sequence[float] | Tensor) -> Tens
 
 
 def missed_nats(errors: Mapping[str, Tensor], sigmas: Sequence[float]) -> dict[str, Tensor]:
-    """Return what each denoiser misses of each held-out video, at ``LEAST_SIGMA`` and above.
+    """Return what each denoiser misses of each held-out video, at ``LEAST_COUNTED`` and above.
 
     The truth is not known: at each noise level the best of the denoisers stands in for it, so each number is a lower
     bound in the mean. Which is the best is judged, for each video, by the other videos: chosen by its own it would seem
@@ -51,7 +51,7 @@ def missed_nats(errors: Mapping[str, Tensor], sigmas: Sequence[float]) -> dict[s
     Raises:
         ValueError: there are fewer than two videos.
     """
-    counted = [level for level, sigma in enumerate(sigmas) if sigma >= LEAST_SIGMA]
+    counted = [level for level, sigma in enumerate(sigmas) if sigma >= LEAST_COUNTED]
     stacked = torch.stack([error[counted] for error in errors.values()])  # [denoisers, levels, videos]
     if stacked.shape[-1] < 2:
         raise ValueError("what is missed is measured on at least two videos")

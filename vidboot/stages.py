@@ -19,7 +19,7 @@ from vidboot.data.clips import Pool
 from vidboot.data.mixture import Mixture
 from vidboot.denoiser import Denoise, Denoiser, NetDenoiser
 from vidboot.fit import Loss, Report, Stage, StageConfig, Stopped, fit
-from vidboot.losses import BANDS, Batch, held_out_losses, loss_weight, view_loss, without_holes
+from vidboot.losses import HELD_OUT_SIGMAS, Batch, held_out_losses, loss_weight, view_loss, without_holes
 from vidboot.metrics import Template, leak_score
 from vidboot.nets.gate import both_ends
 from vidboot.nets.residual import Residual
@@ -56,8 +56,8 @@ class Training:
         measured = [batch.to(device) for batch in measured]
 
         def loss_on_held_out(net: nn.Module) -> dict[float, float]:
-            losses = held_out_losses(_as_denoiser(net), measured, BANDS, seed=self.config.seed)
-            return dict(zip(BANDS, losses, strict=True))
+            losses = held_out_losses(_as_denoiser(net), measured, HELD_OUT_SIGMAS, seed=self.config.seed)
+            return dict(zip(HELD_OUT_SIGMAS, losses, strict=True))
 
         def draw(step: int) -> Batch:
             batch = pool.batch(config.batch, seed=self.config.seed, stage=name, step=step)
