@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidboot.views import Chain, FrameStride, LowRes, TimeMean, View, Visible, Window, restrict_seen, restrict_visible
+from vidboot.views import Chain, LowRes, TimeMean, View, Visible, Window, restrict_seen, restrict_visible
 
 T, H, W = 12, 8, 12
 
@@ -23,14 +23,9 @@ FULL_RANK: list[View] = [
     Window(0, 12, 12),
     Window(3, 5, 12),
     Window(11, 1, 12),
-    FrameStride(1, 0, 12),
-    FrameStride(3, 1, 12),
-    FrameStride(5, 4, 12),
-    FrameStride(7, 6, 12),
     Chain(LowRes(2), TimeMean(3)),
     Chain(TimeMean(4), LowRes(4)),
     Chain(Window(1, 9, 12), Chain(LowRes(4), TimeMean(3))),
-    Chain(FrameStride(3, 2, 12), TimeMean(2)),
 ]
 WITH_HOLES: list[View] = [
     Visible(some_pixels(1, T, 1, H, W)),
@@ -95,7 +90,7 @@ def test_noise_in_a_view_is_white_at_gain_times_sigma(view: View) -> None:
 @pytest.mark.parametrize(("T", "H", "W"), [(1, 2, 2), (1, 130, 2), (63, 4, 6), (5, 64, 130)])
 def test_views_work_at_awkward_sizes(T: int, H: int, W: int) -> None:
     x = random(1, T, 1, H, W)
-    views = LowRes(2), TimeMean(T), Window(T - 1, 1, T), FrameStride(T + 3, 0, T), Chain(LowRes(2), TimeMean(T))
+    views = LowRes(2), TimeMean(T), Window(T - 1, 1, T), Chain(LowRes(2), TimeMean(T))
     for view in views:
         v = view.restrict(x)
         torch.testing.assert_close(view.restrict(view.lift(v)), v)
@@ -146,7 +141,6 @@ def test_a_pixel_of_a_view_is_trusted_only_if_all_its_sources_are(dtype: torch.d
         (TimeMean(3), (0, 1, 0, 5, 2)),
         (Chain(LowRes(4), TimeMean(4)), (0, 1, 0, 1, 0)),
         (Window(3, 5, T), (0, 1, 0, 5, 2)),
-        (FrameStride(2, 0, T), (0, 2, 0, 5, 2)),
     ):
         trusted = restrict_visible(view, visible)
         expected = torch.ones_like(trusted)
@@ -178,7 +172,6 @@ def test_a_pixel_of_a_mean_is_that_of_what_is_seen_and_trusted_if_three_quarters
         LowRes(2),
         TimeMean(3),
         Window(1, 2, 3),
-        FrameStride(2, 0, 3),
         Chain(LowRes(2), TimeMean(3)),
     ],
     ids=name,

@@ -118,30 +118,12 @@ class Window:
         return F.pad(v, (0, 0) * 3 + (self.start, after))
 
 
-@dataclass(frozen=True)
-class FrameStride:
-    """Every ``stride``-th frame from ``offset``: what a video of a lower frame rate shows.
-
-    It trains nets and is never back-projected: single frames say too little about their neighbours at high sigma.
-    """
-
-    stride: int
-    offset: int
-    frames: int
-    gain = 1.0
-
-    def restrict(self, x: Tensor) -> Tensor:
-        return x[:, self.offset :: self.stride]
-
-    def lift(self, v: Tensor) -> Tensor:
-        x = v.new_zeros(v.shape[0], self.frames, *v.shape[2:])
-        x[:, self.offset :: self.stride] = v
-        return x
-
-
 @dataclass(frozen=True, eq=False)
 class Visible:
-    """The pixels where ``mask`` [B or 1, T, 1, H, W] is 1: what a marked or damaged video shows."""
+    """The pixels where ``mask`` [B or 1, T, 1, H, W] is 1: what a marked or damaged video shows.
+
+    A net learns of it by a loss that leaves out what is hidden (``losses.squared_error``), not through this map.
+    """
 
     mask: Tensor
     gain = 1.0
