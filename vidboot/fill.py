@@ -21,14 +21,14 @@ SLACK = 0.02
 """Share of a tile by which it is stretched rather than another one begun."""
 
 
-class Span(NamedTuple):
+class Stretch(NamedTuple):
     """Frames ``first .. stop - 1``."""
 
     first: int
     stop: int
 
 
-def spans(hidden: Sequence[bool] | np.ndarray, cuts: Sequence[int], *, around: int) -> list[Span]:
+def spans(hidden: Sequence[bool] | np.ndarray, cuts: Sequence[int], *, around: int) -> list[Stretch]:
     """Return the stretches of frames to fill: each hidden frame with what is ``around`` it, never across a cut.
 
     Args:
@@ -37,13 +37,13 @@ def spans(hidden: Sequence[bool] | np.ndarray, cuts: Sequence[int], *, around: i
         around: frames before and after that say what was hidden.
     """
     T = len(hidden)
-    found: list[Span] = []
+    found: list[Stretch] = []
     for first, stop in pairwise([0, *sorted({cut for cut in cuts if 0 < cut < T}), T]):
-        shot: list[Span] = []
+        shot: list[Stretch] = []
         for t in np.flatnonzero(np.asarray(hidden[first:stop])) + first:
-            span = Span(max(first, int(t) - around), min(stop, int(t) + around + 1))
+            span = Stretch(max(first, int(t) - around), min(stop, int(t) + around + 1))
             if shot and span.first <= shot[-1].stop:
-                span = Span(shot.pop().first, span.stop)
+                span = Stretch(shot.pop().first, span.stop)
             shot.append(span)
         found += shot
     return found

@@ -24,7 +24,7 @@ from vidboot.data.progress import Progress, silent
 from vidboot.data.sound import add_sound
 from vidboot.data.survey import Survey, pictures, survey
 from vidboot.disk import Disk, Unfinished
-from vidboot.fill import Span, inner_edge, paste, shrink, spans, tiles
+from vidboot.fill import Stretch, inner_edge, paste, shrink, spans, tiles
 from vidboot.inpaint import STEPS, Filler, schedule
 from vidboot.masks import Mask
 from vidboot.policy import Policy
@@ -44,7 +44,7 @@ TICKS = 90_000
 class _Hole:
     """One part of the frame through one stretch of frames, in which something is hidden."""
 
-    span: Span
+    span: Stretch
     tile: IntBox
     frames: range
     """Of the stretch, evenly spaced: every so many that their rate is nearest to the model's, as which it passes."""
@@ -216,13 +216,13 @@ class _Restorer:
         missing = set(holes[self.unfinished.done :])
         at = 0
         for span, within in groupby(holes, key=lambda hole: hole.span):
-            yield from self._pasted(behind, Span(at, span.first), {})
+            yield from self._pasted(behind, Stretch(at, span.first), {})
             fills = self._fills(ahead, span, list(within), missing)
             yield from self._pasted(behind, span, fills)
             for fill in fills.values():
                 fill.close()
             at = span.stop
-        yield from self._pasted(behind, Span(at, len(self.clip.pts_seconds)), {})
+        yield from self._pasted(behind, Stretch(at, len(self.clip.pts_seconds)), {})
 
     def _disk(self, name: str, frames: int, channels: int, *, keep: bool = False) -> Disk:
         model = self.filler.model
@@ -230,7 +230,7 @@ class _Restorer:
         return Disk(self.unfinished.folder / name, frames, shape, model.device, keep=keep)
 
     def _fills(
-        self, ahead: Iterator[tuple[int, np.ndarray]], span: Span, holes: Sequence[_Hole], missing: Collection[_Hole]
+        self, ahead: Iterator[tuple[int, np.ndarray]], span: Stretch, holes: Sequence[_Hole], missing: Collection[_Hole]
     ) -> dict[IntBox, Disk]:
         """Open the fills of the tiles of a stretch, and sample what is missing."""
         fills = {
@@ -249,7 +249,7 @@ class _Restorer:
             self.unfinished.went(self.unfinished.done + 1)
         return fills
 
-    def _read(self, ahead: Iterator[tuple[int, np.ndarray]], span: Span, given: Mapping[_Hole, Disk]) -> None:
+    def _read(self, ahead: Iterator[tuple[int, np.ndarray]], span: Stretch, given: Mapping[_Hole, Disk]) -> None:
         video = self.filler.model.config.video
         for number, picture in ahead:
             for hole, known in given.items():
@@ -272,7 +272,7 @@ class _Restorer:
             store.close()
 
     def _pasted(
-        self, behind: Iterator[np.ndarray], span: Span, fills: Mapping[IntBox, Disk]
+        self, behind: Iterator[np.ndarray], span: Stretch, fills: Mapping[IntBox, Disk]
     ) -> Iterator[tuple[int, np.ndarray]]:
         video = self.filler.model.config.video
         size = self.clip.width, self.clip.height
