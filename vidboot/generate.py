@@ -62,7 +62,7 @@ def generate(
     stream = model.stream(policy, length)
     sweeps, shape = len(sigmas) - 1, (3, video.height, video.width)
     noise = level_noise((1, *shape), seed)
-    identity = {"weights": run.trained(), "sampler": sampler.model_dump()}
+    identity = {"weights": [*map(list, run.trained().items())], "sampler": sampler.model_dump()}
     identity |= {"length": length, "policy": policy, "seed": seed}
     with Unfinished.beside(out, identity, does="generates") as unfinished, torch.no_grad():
         device, begun = model.device, unfinished.begun

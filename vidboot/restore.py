@@ -111,7 +111,7 @@ def restore(
     boxes = tiles(clip.width, clip.height, config.width, config.height)
     hidden = visible(mask, clip.pts_seconds, (0, 0, clip.width, clip.height), 1, 1)[:, 0, 0] == 0
     holes = list(_holes(clip, mask, hidden, boxes, config))
-    identity = {"weights": run.trained(), "clip": clip.sha256, "mask": mask.digest()}
+    identity = {"weights": [*map(list, run.trained().items())], "clip": clip.sha256, "mask": mask.digest()}
     identity |= {"sigmas": sigmas.tolist(), "seed": seed, "samples": samples, "policy": filler.policy}
     with Unfinished.beside(out, identity, does="restores") as unfinished:
         swept = filler.sweeps * unfinished.done

@@ -80,10 +80,10 @@ class Run:
     def done(self, stage: str) -> bool:
         return self.weights(stage).is_file()
 
-    def trained(self) -> list[list[str | int]]:
-        """Name each trained stage, and when its weights were written, ns: another list is another model."""
+    def trained(self) -> dict[str, int]:
+        """Name each trained stage, and when its weights were written, ns: others are another model."""
         weights = sorted(self.path.glob("*/weights.safetensors"))
-        return [[path.parent.name, path.stat().st_mtime_ns] for path in weights]
+        return {path.parent.name: path.stat().st_mtime_ns for path in weights}
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""

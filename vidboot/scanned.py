@@ -45,7 +45,7 @@ def train(videos: Path, out: Path, config: Config, work: Path) -> dict[str, Any]
     run = verb.train(folder, out, config, report=report_line, caching=on_stderr("cache"))
     return {
         "run": str(out),
-        "stages": [p.parent.name for p in sorted(out.glob("*/weights.safetensors"))],
+        "stages": list(run.trained()),
         "videos": len(run.record["videos"]),
         "precision": run.record["precision"],
         "lacking": verb.lacking(run),
