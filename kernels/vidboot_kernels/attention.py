@@ -94,10 +94,7 @@ def _attention(
     # Of four dimensions, not five: else PyTorch computes SDPA without its fused kernels.
     q, k, v = (turn(x).transpose(2, 3).flatten(0, 1) for x in (q, k, v))  # [B * G, heads, L, E]
     mask = None if mask is None else mask.flatten(0, 1)[:, None]  # [B * G, 1, L]
-    if name == "reference":
-        out = reference.attend(q, k, v, mask, reference.band(L, window=window, causal=causal, device=q.device))
-    else:
-        out = _sdpa(q, k, v, mask, window, causal)
+    out = _sdpa(q, k, v, mask, window, causal)
     return turn(out.unflatten(0, (B, G)).transpose(2, 3))
 
 
@@ -148,5 +145,10 @@ def _triton(
     return attend(q, k, v, key_mask=key_mask, rotary=rotary, window=window, causal=causal)
 
 
-# Backends that norm, rotate and attend along dim 2 by themselves, like ``reference.attention``.
-_WHOLE = {"triton": _triton, "plain": plain.attention, "xformers": xformers_backend.attention}
+# Backends that norm, rotate and attend along dim 2 by themselves.
+_WHOLE = {
+    "reference": reference.attention,
+    "triton": _triton,
+    "plain": plain.attention,
+    "xformers": xformers_backend.attention,
+}
