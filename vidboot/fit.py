@@ -11,6 +11,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -231,8 +232,11 @@ class _Clock:
         self.waited = 0.0
         self.losses: list[float] = []
 
-    def waiting(self) -> _Waiting:
-        return _Waiting(self)
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.waited += time.monotonic() - began
 
     def took(self, loss: float) -> None:
         self.losses.append(loss)
@@ -261,18 +265,6 @@ class _Clock:
     def pause_over(self) -> None:
         """Measuring is over; the next reading counts from here."""
         self.reported = time.monotonic()
-
-
-@dataclass
-class _Waiting:
-    clock: _Clock
-    began: float = 0.0
-
-    def __enter__(self) -> None:
-        self.began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.clock.waited += time.monotonic() - self.began
 
 
 def peak_memory_mb() -> float:

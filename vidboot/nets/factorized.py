@@ -184,10 +184,10 @@ class FactorizedNet(nn.Module):
         tables.append(self.modulate_out(level).to(x.dtype)[:, None, None].chunk(2, -1))
         taken, again = modulated(x, *tables[0][:2]), computed_again(x, len(self.blocks))
         for block, (own, following) in zip(self.blocks, pairwise(tables), strict=True):
-            given = x, taken, own, following[:2], places
+            inputs = x, taken, own, following[:2], places
             # Nothing in a block is drawn, so no state of random numbers has to be kept.
             anew = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
-            x, taken = anew(*given) if again else block(*given)
+            x, taken = anew(*inputs) if again else block(*inputs)
         drawn = unpatchify(self.out(taken), patch, H, W)
         return drawn if self.pixels is None else self.pixels(drawn, seen, sigma)
 

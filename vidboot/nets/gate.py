@@ -18,7 +18,7 @@ from vidboot.losses import Batch
 from vidboot.noise import expand, seeded
 from vidboot.views import BandView
 
-LEAST_SIGMA, MOST_SIGMA, KNOTS = 0.02, 20.0, 14
+LEAST_KNOT, MOST_KNOT, KNOTS = 0.02, 20.0, 14
 """Noise levels between which g(sigma) is set, and at how many."""
 
 Corrected = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
@@ -27,7 +27,7 @@ Corrected = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
 def knots() -> Tensor:
     """Return ln sigma at which a gate is set, rising: [KNOTS]."""
-    return torch.linspace(torch.tensor(LEAST_SIGMA).log(), torch.tensor(MOST_SIGMA).log(), KNOTS)
+    return torch.linspace(torch.tensor(LEAST_KNOT).log(), torch.tensor(MOST_KNOT).log(), KNOTS)
 
 
 def gate_at(sigma: Tensor, knots: Tensor, gate: Tensor) -> Tensor:
@@ -137,12 +137,16 @@ class ViewGate(nn.Module):
 
         Args:
             ends: the composition whose gate this is, with ``both_ends`` for it.
-            batches: clips without holes. The nets may have learned them, if both did.
+            batches: clips whose holes are bridged; what is not ``visible`` does not count. The nets may have learned
+                them, if both did.
             seed: of the noise.
         """
         both, sums = whole(ends), torch.zeros(2, KNOTS)
+
+        def corrected(y: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
+            return both(y, sigma).chunk(2, 2)
+
         for i, batch in enumerate(batches):
-            corrected = lambda y, sigma: both(y, sigma).chunk(2, 2)  # noqa: E731
             sums += gate_sums(corrected, batch.video, seed=seed * 1_000_003 + i * 1009, trusted=batch.visible)
         self.gate.copy_(smooth_gate(*sums, passes=0))
 
