@@ -142,7 +142,7 @@ class Model:
     """The trained modules of a run, and the denoisers that can be made of them.
 
     Raises:
-        ValueError: the run's training has not got far enough.
+        ValueError: the run's settings are not of this version.
     """
 
     def __init__(self, run: Run) -> None:
@@ -152,7 +152,11 @@ class Model:
         self._modules: dict[str, nn.Module] = {}
 
     def stream(self, policy: Policy, frames: int) -> Stream:
-        """Return the denoiser of a policy for videos of ``frames`` frames (see ``length``)."""
+        """Return the denoiser of a policy for videos of ``frames`` frames (see ``length``).
+
+        Raises:
+            ValueError: the run's training has not got far enough.
+        """
         if policy == Policy.direct:
             return self._in_windows(self._loaded("direct", self.parts.direct), self._plan(policy, frames))
         if policy == Policy.low_res_only:

@@ -61,8 +61,8 @@ def train(
         caching: where the building of the cache tells how far it is, while it lasts.
 
     Raises:
-        ValueError: the run was begun with other settings or other videos, no shot can be used, or another process
-            trains it now.
+        ValueError: the run was begun with other settings or other videos, or another process trains it now.
+        WorkFailed: no shot can be used.
         NonFiniteLoss: a loss, or its gradient, was NaN or infinite.
     """
     check_out(out)
