@@ -27,7 +27,7 @@ from vidboot.data.decode import Video
 from vidboot.data.geometry import Orientation
 from vidboot.detections import Detected, write
 
-VERSION = 26
+VERSION = 27
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 SURE_BAR, PANEL, DOUBTFUL_BAR = 0.9, 0.8, 0.4  # scores
 PANEL_SECONDS = 1.0  # for so long a line stands on a panel, at least

@@ -55,6 +55,9 @@ def test_a_line_that_comes_at_its_size_did_not_grow_nor_what_a_cut_brought() -> 
     found = growth_of(template, past)
     assert found is not None
     assert found.began == pytest.approx(1.1)
+    earlier = growth_of(template, [(seconds - 10, grey, cut) for seconds, grey, cut in past])
+    assert earlier is not None
+    assert earlier.began == pytest.approx(-8.9)
     cut = [(seconds, grey, seconds == 1.6) for seconds, grey, _ in past]
     assert growth_of(template, cut) is None
     without = [past[0], *((t / FPS, frame[..., 0], False) for t, frame in enumerate(panning(50, H, W)))]

@@ -54,6 +54,15 @@ def test_a_caption_that_slides_in_and_out_is_hidden_in_every_frame_that_shows_it
     assert max(one.last_seconds for one in events) <= showing[-1] / FPS + 0.2 + 1e-6
 
 
+def test_its_way_is_the_same_in_a_film_that_begins_before_0() -> None:
+    film = panning(60, H, W)
+    slid(film, EASED)
+    events, then = (find_text(shown(film, t), tophat_boxes, thresholds=TextThresholds()) for t in (0, -10))
+    assert len(events) > 1
+    times, times_then = (np.array([(one.first_seconds, one.last_seconds) for one in found]) for found in (events, then))
+    np.testing.assert_allclose(times_then, times - 10)
+
+
 @pytest.mark.parametrize(("stands", "hidden"), [(2, False), (7, True)])
 def test_one_that_stands_for_half_a_second_is_hidden_and_one_that_hardly_stands_is_none(
     stands: int, hidden: bool

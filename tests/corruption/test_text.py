@@ -160,6 +160,18 @@ def fading(film: np.ndarray, ink: np.ndarray, x: int, y: int, first: int, last: 
         burn(film, ink, x, y, t, t, alpha=min(1.0, (t - first + 1) / ramp, (last - t + 1) / ramp))
 
 
+def test_lines_are_the_same_whenever_their_film_begins_and_within_it() -> None:
+    film = panning(50, H, W)
+    fading(film, INK, 70, 110, 0, 49, ramp=8)
+    film = film[3:48]  # it comes before the first frame, and goes after the last
+    (one,) = found(film)
+    assert (one.first_seconds, one.last_seconds) == (0, 4.4)
+    for since in (-10, 100):
+        (then,) = find_text(shown(film, since), tophat_boxes, thresholds=TextThresholds())
+        assert (then.first_seconds, then.last_seconds) == pytest.approx((since, since + 4.4))
+        assert (then.box, then.score) == (one.box, one.score)
+
+
 @pytest.mark.parametrize("still", [True, False])
 def test_a_line_that_fades_in_and_out_is_covered_from_its_first_frame_to_its_last(still: bool) -> None:
     film = np.repeat(texture(H, W, 4)[None] // 2, 70, axis=0) if still else panning(70, H, W)

@@ -60,7 +60,7 @@ def growth_of(template: Template, past: Sequence[Frame]) -> Growth | None:
         times.append(seconds)
     if sizes[-1] > LEAST:
         return None
-    return Growth(max(0.0, times[-1] - min(AT_MOST, UNSEEN * (times[-2] - times[-1]))), max(sizes))
+    return Growth(times[-1] - min(AT_MOST, UNSEEN * (times[-2] - times[-1])), max(sizes))
 
 
 def _match(template: Template, grey: np.ndarray) -> float:

@@ -100,7 +100,7 @@ class Slide:
             min(width, x1 + max(x, 0)),
             min(height, y1 + max(y, 0)),
         )
-        return replace(stands, first_seconds=max(0.0, first), last_seconds=last, box=box)
+        return replace(stands, first_seconds=first, last_seconds=last, box=box)
 
 
 def slower(one: float, other: float) -> float:

@@ -81,11 +81,13 @@ class _Tracker:
         self.next_look = self.next_sample = self.next_tick = -np.inf
         self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
         self.size = (0, 0)
+        self.begins = self.ends = 0.0  # the film, seconds
         self._sudden, self._cuts = Sudden(), Cuts(thresholds)
 
     def see(self, seconds: float, picture: Picture) -> None:
         grey = picture.grey
         self.size = grey.shape[1], grey.shape[0]
+        self.begins, self.ends = self.begins if self.past else seconds, seconds
         cut = self._cuts.see(grey)
         self.past.append((seconds, grey, cut))
         while len(self.past) > 2 and self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
@@ -267,7 +269,7 @@ class _Tracker:
         tight = line.row.completed(line.tight, gap=self.thresholds.gap, still=line.still)
         box = grow(line.plate.around(tight), 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
         first, last = line.fades_in, line.fades_out
-        first = line.first if first is None else max(first, 0.0)
+        first = line.first if first is None else first
         if line.grew:
             first, box = min(first, line.grew.began), line.grew.around(box, *self.size)
         event = Found(
@@ -297,8 +299,14 @@ class _Tracker:
         lines = sorted(self.ended, key=lambda line: (line.event.first_seconds, line.outline))
         sure = [line.tight for line in lines if line.event.score >= SURE]
         events = [replace(line.event, score=_among(line, sure)) for line in lines] + self.slid
-        arrived = with_tickers(self.arrived, self.size[0], self.past[-1][0] if self.past else 0.0)
-        return [event for k, event in enumerate(events) if not in_another(k, events)] + arrived
+        events = [event for k, event in enumerate(events) if not in_another(k, events)]
+        events += with_tickers(self.arrived, self.size[0])
+        return [self._within(event) for event in events]
+
+    def _within(self, event: Found) -> Found:
+        """The part of an event that lies within the film: how a line fades or moves says when it began beyond it."""
+        first, last = max(self.begins, event.first_seconds), min(self.ends, event.last_seconds)
+        return replace(event, first_seconds=first, last_seconds=last)
 
 
 def _among(line: _Ended, sure: Sequence[Box]) -> float:

@@ -42,15 +42,14 @@ class Travelled:
         return max(b0 + went - a1, a0 - b1 - went) <= APART * height
 
 
-def with_tickers(lines: Sequence[Travelled], width: int, end_seconds: float) -> list[Found]:
+def with_tickers(lines: Sequence[Travelled], width: int) -> list[Found]:
     """Return the boxes of lines that travelled, but a single one for all lines of a ticker.
 
-    It hides the letters as they come in and go out, too, where no line can be followed.
+    It hides the letters as they come in and go out, too, where no line can be followed, and may reach beyond the film.
 
     Args:
         lines: in any order.
         width: of the frame, px.
-        end_seconds: of the video.
     """
     groups: list[list[Travelled]] = []
     for line in sorted(lines, key=lambda line: line.boxes[0].first_seconds):
@@ -59,7 +58,7 @@ def with_tickers(lines: Sequence[Travelled], width: int, end_seconds: float) -> 
     found: list[Found] = []
     for group in groups:
         if _length(group) > LEAST_LENGTH * width:
-            found.append(_ticker(group, end_seconds))
+            found.append(_ticker(group))
         else:
             found += [box for line in group for box in line.boxes]
     return found
@@ -72,15 +71,15 @@ def _length(lines: Sequence[Travelled]) -> float:
     return max(begin + line.width for begin, line in zip(begins, lines, strict=True)) - min(begins)
 
 
-def _ticker(lines: Sequence[Travelled], end_seconds: float) -> Found:
+def _ticker(lines: Sequence[Travelled]) -> Found:
     boxes = [one for line in lines for one in line.boxes]
     x0, y0, x1, y1 = np.array([_box(one) for one in boxes]).T
     # A line is followed from when all of it is in the frame: as long before and after as it takes to come and to go.
     entering = max(line.width / abs(line.velocity[0]) for line in lines)
     return Found(
         kind="subtitle",
-        first_seconds=max(0.0, min(one.first_seconds for one in boxes) - entering),
-        last_seconds=min(end_seconds, max(one.last_seconds for one in boxes) + entering),
+        first_seconds=min(one.first_seconds for one in boxes) - entering,
+        last_seconds=max(one.last_seconds for one in boxes) + entering,
         box=(float(x0.min()), float(y0.min()), float(x1.max()), float(y1.max())),
         score=boxes[0].score,
     )
