@@ -1,11 +1,13 @@
 """Overlaid text is found to the frame; text that belongs to the scene is left alone."""
 
+import time
+
 import numpy as np
 import pytest
 from scenes import FPS, burn, covers, letters, panning, shown, texture
 
 from vidboot.corruption.found import Found
-from vidboot.corruption.text import find_text
+from vidboot.corruption.text import _Ended, _Tracker, find_text
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextBoxes, tophat_boxes
 from vidboot.trust import SURE
@@ -260,3 +262,14 @@ def test_a_line_that_goes_with_the_camera_is_none() -> None:
     for t, x in enumerate([160] * 20 + [160 - 5 * k for k in range(24)]):
         burn(sign, INK, x - 20, 110, t, t) if x >= 20 else None
     assert found(sign) == []
+
+
+def test_a_film_of_a_thousand_lines_is_soon_done() -> None:
+    tracker, rng = _Tracker(tophat_boxes, TextThresholds()), np.random.default_rng(0)
+    tracker.ends = 1000.0
+    for t, y in enumerate(rng.integers(80, 120, 1000).tolist()):
+        event = Found(kind="subtitle", first_seconds=t, last_seconds=t + 0.9, box=(20, y, 200, y + 12), score=0.7)
+        tracker.ended.append(_Ended(event, event.box, event.box))
+    began = time.process_time()
+    assert len(tracker.finish()) == 1000
+    assert time.process_time() - began < 3

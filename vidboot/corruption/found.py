@@ -9,6 +9,7 @@ import numpy as np
 from vidboot.boxes import Box, area, intersection, whole
 from vidboot.masks import Kind
 
+SAME_TIME = 0.05  # seconds by which a part of an event may begin before it, or end after it
 OF_MARK = 0.5  # share of a line's strokes that a mark has, too
 
 
@@ -51,18 +52,23 @@ def watch(frames: Frames, *watchers: object) -> Frames:
         yield seconds, picture
 
 
-def in_another(k: int, events: Sequence[Found]) -> bool:
-    """Whether an event lies in another that is surer, or as sure and longer, or as long and larger, or alike."""
-    one = events[k]
-    assert one.box is not None
-    for i, other in enumerate(events):
-        assert other.box is not None
-        if (*_weight(other), -i) <= (*_weight(one), -k):
-            continue
-        in_time = other.first_seconds <= one.first_seconds + 0.05 and other.last_seconds >= one.last_seconds - 0.05
-        if in_time and intersection(one.box, other.box) > 0.9 * area(one.box):
-            return True
-    return False
+def without_parts(events: Sequence[Found]) -> list[Found]:
+    """Leave out events in another that is surer, or as sure and longer, or as long and larger, or alike and earlier."""
+    first, last = np.array([(event.first_seconds, event.last_seconds) for event in events]).reshape(-1, 2).T
+    kept = []
+    for k, one in enumerate(events):
+        around = (first <= one.first_seconds + SAME_TIME) & (last >= one.last_seconds - SAME_TIME)
+        if not any(
+            (*_weight(events[i]), -i) > (*_weight(one), -k) and _holds(events[i], one) for i in np.flatnonzero(around)
+        ):
+            kept.append(one)
+    return kept
+
+
+def _holds(event: Found, other: Found) -> bool:
+    assert event.box is not None
+    assert other.box is not None
+    return intersection(event.box, other.box) > 0.9 * area(other.box)
 
 
 def _weight(event: Found) -> tuple[float, float, float]:
