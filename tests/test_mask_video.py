@@ -26,15 +26,15 @@ def test_what_was_found_is_read_as_it_was_written(tmp_path: Path) -> None:
         Found(kind="bar", box=(0, 0, 9, 1), **times),
     )
     path = tmp_path / "a.npz"
-    detections.write(path, detections.Detected(found, None), "key", ("subtitle", "mark", "bar"))
-    again = detections.read(path, "key", ("mark",))
+    detections.write(path, detections.Detected(found, None), "key")
+    again = detections.read(path, "key")
     assert again is not None
     for one, then in zip(again.found, found, strict=True):
         assert replace(one, strokes=None, layer=None) == replace(then, strokes=None, layer=None)
         for now, before in ((one.strokes, then.strokes), (one.layer, then.layer)):
             assert (now is None) == (before is None)
             np.testing.assert_array_equal(now, before)
-    assert detections.read(path, "other", ("mark",)) is None
+    assert detections.read(path, "other") is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +25,8 @@ class Detected:
     static: StaticSummary | None
 
 
-def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> None:
-    """Write a result, whole or not at all; ``key`` names the settings it was made with, ``kinds`` what it tells of."""
+def write(path: Path, detected: Detected, key: str) -> None:
+    """Write a result, whole or not at all; ``key`` names the settings it was made with."""
     layers = [one.layer for one in detected.found if one.layer is not None]
     strokes = [one.strokes for one in detected.found if one.strokes is not None]
     events = [
@@ -36,7 +35,7 @@ def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> Non
         | ({"strokes": one.strokes.shape} if one.strokes is not None else {})
         for one in detected.found
     ]
-    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "kinds": kinds, "events": events}))}
+    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "events": events}))}
     if layers:
         arrays["layers"] = np.stack(layers)
     if strokes:
@@ -51,18 +50,18 @@ def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> Non
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
-    """Return a result of the same settings that tells of these kinds, and maybe others; None if there is none whole."""
+def read(path: Path, key: str) -> Detected | None:
+    """Return a result of the same settings; None if there is none whole."""
     try:
-        return _read(path, key, kinds)
+        return _read(path, key)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
+def _read(path: Path, key: str) -> Detected | None:
     with np.load(path) as arrays:
         header = json.loads(str(arrays["header"]))
-        if header["key"] != key or not {*kinds} <= {*header["kinds"]}:
+        if header["key"] != key:
             return None
         layers = iter(arrays["layers"]) if "layers" in arrays else iter(())
         strokes, at, found = arrays["strokes"] if "strokes" in arrays else np.zeros(0, np.uint8), 0, []

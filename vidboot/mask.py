@@ -52,7 +52,7 @@ def mask(
     Args:
         videos: the folder, or the one file, that was scanned.
         work: its working folder, with ``files.jsonl`` and ``shots.jsonl``.
-        kinds: of events to look for; events of other kinds stay as they were.
+        kinds: of events to write; events of other kinds stay as they were.
         text_model: an .onnx text detector; None: the text detector that needs no model.
         thresholds: of the detectors.
         progress: told as files are done.
@@ -72,7 +72,7 @@ def mask(
     for sha in by_sha:
         _load_written(folder, sha)  # one that cannot be read is told before the work
     seconds = frame_times(files, read_shots(work))
-    results, failed = _detect_all(videos, work, by_sha, seconds, kinds, text_model, limits, progress, worker_count)
+    results, failed = _detect_all(videos, work, by_sha, seconds, text_model, limits, progress, worker_count)
     if failed and not results:
         raise WorkFailed(f"not one video could be looked at: {next(iter(failed.values()))}")
     across = _folder_pass(results, by_sha, limits) if "mark" in kinds else {}
@@ -115,7 +115,6 @@ def _detect_all(
     work: Path,
     by_sha: Mapping[str, FileRecord],
     seconds: Mapping[str, np.ndarray],
-    kinds: Sequence[str],
     model: Path | None,
     limits: Thresholds,
     progress: Progress,
@@ -128,7 +127,7 @@ def _detect_all(
     results: dict[str, Detected] = {}
     tasks = []
     for sha, file in by_sha.items():
-        known = detections.read(folder / f"{sha}.npz", key, kinds)
+        known = detections.read(folder / f"{sha}.npz", key)
         if known is not None:
             results[sha] = known
             progress(len(results), len(by_sha), file.path)
@@ -139,7 +138,6 @@ def _detect_all(
             height=file.height,
             pts_seconds=seconds[sha],
             shots=1 + _changes_of_picture(file, seconds[sha]),
-            kinds=tuple(kinds),
             text_model=str(model) if model else None,
             thresholds=limits,
         )
@@ -151,7 +149,7 @@ def _detect_all(
     failed: dict[str, str] = {}
     for outcome in workers.run(tasks, worker_count):
         sha = Path(outcome.task.arguments[1]).stem
-        known = detections.read(folder / f"{sha}.npz", key, kinds)
+        known = detections.read(folder / f"{sha}.npz", key)
         if known is None:
             changed = outcome.result is False
             failed[by_sha[sha].path] = (

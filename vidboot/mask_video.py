@@ -45,7 +45,6 @@ class Job:
     pts_seconds: np.ndarray
     """Of every frame, [T] float64."""
     shots: int
-    kinds: tuple[str, ...]
     text_model: str | None
     """The .onnx of the text detector; None for the one without a model."""
     thresholds: Thresholds
@@ -58,7 +57,7 @@ def detect(job: Job, out: str, key: str) -> Iterator[bool]:
     with open(job.path, "rb") as content:
         same = hashlib.file_digest(content, "sha256").hexdigest() == Path(out).stem
     if same:
-        write(Path(out), found, key, job.kinds)
+        write(Path(out), found, key)
     yield same
 
 
@@ -81,30 +80,20 @@ def look(job: Job) -> Detected:
             small.append(shrink(picture, orientation, *size))
 
     changes = Changes()
-    frames = _frames(job, keep)
-    found: list[Found] = []
-    if "frozen" in job.kinds:
-        frames = watch(frames, changes)
-    if "subtitle" in job.kinds:
-        text = find_text(frames, text_detector(job.text_model), thresholds=limits.text)
-        found += [_scaled(one, job, _work_size(job)) for one in text]
-    else:
-        for _ in frames:
-            pass
-    if "frozen" in job.kinds:
-        found += [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
+    frames = watch(_frames(job, keep), changes)
+    text = find_text(frames, text_detector(job.text_model), thresholds=limits.text)
+    found = [_scaled(one, job, _work_size(job)) for one in text]
+    found += [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
     bars = [_or_panel(bar, found) for bar in _bars(job, luma)] if luma else []
-    if "bar" in job.kinds:
-        found += bars
-    static = None
-    if "mark" in job.kinds and small:
-        sampled = sample(small, _inside(bars, job, size))
-        static = summarise(sampled)
-        for pixels, score in mark_in_one(sampled, thresholds=limits.static):
-            layer = enlarged(pixels, job.width, job.height)
-            if not _is_text(layer, found):
-                found.append(_throughout(job, kind="mark", layer=layer, score=score))
-    return Detected(tuple(found), static)
+    found += bars
+    if not small:
+        return Detected(tuple(found), None)
+    sampled = sample(small, _inside(bars, job, size))
+    for pixels, score in mark_in_one(sampled, thresholds=limits.static):
+        layer = enlarged(pixels, job.width, job.height)
+        if not _is_text(layer, found):
+            found.append(_throughout(job, kind="mark", layer=layer, score=score))
+    return Detected(tuple(found), summarise(sampled))
 
 
 def _or_panel(bar: Found, found: Sequence[Found]) -> Found:
