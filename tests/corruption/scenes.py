@@ -50,10 +50,10 @@ def burn(film: np.ndarray, ink: np.ndarray, x: int, y: int, first: int, last: in
     under[:, ink] = np.round(under[:, ink] * (1 - alpha) + 250 * alpha).astype(np.uint8)
 
 
-def shown(film: np.ndarray, since: float = 0) -> Frames:
-    """Yield (seconds, picture) at `FPS`, the first at ``since``."""
+def shown(film: np.ndarray, since: float = 0, *, fps: float = FPS) -> Frames:
+    """Yield (seconds, picture), the first at ``since``."""
     for t, frame in enumerate(film):
-        yield since + t / FPS, Picture(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), partial(np.copy, frame))
+        yield since + t / fps, Picture(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), partial(np.copy, frame))
 
 
 def covers(one: Found, box: tuple[int, int, int, int]) -> bool:

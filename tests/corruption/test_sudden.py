@@ -123,6 +123,14 @@ def test_words_of_a_fifth_of_a_second_are_found_and_if_they_follow_at_once_by_wh
     assert all(one.score >= SURE for one in found)
 
 
+@pytest.mark.parametrize("fps", [10, 25, 60])
+@pytest.mark.parametrize(("frames", "lines"), [(2, 0), (3, 1)])
+def test_what_comes_and_goes_at_once_is_a_line_from_three_frames_on(frames: int, lines: int, fps: float) -> None:
+    film = panning(40, H, W)
+    burn(film, INK, 70, 110, 15, 14 + frames)
+    assert len(find_text(shown(film, fps=fps), nothing, thresholds=TextThresholds())) == lines
+
+
 @pytest.mark.parametrize(("frames", "lines"), [(1, 0), (3, 1)])
 def test_what_is_read_in_one_frame_alone_is_no_line(frames: int, lines: int) -> None:
     film = panning(30, H, W)

@@ -17,7 +17,7 @@ def score(line: Line, thresholds: TextThresholds) -> float | None:
     if line.cuts_before + line.cuts_survived:
         return 0.95
     at_once = line.appeared is True and line.vanished is True and not line.slides
-    if line.seconds < (thresholds.shortest_at_once if at_once else thresholds.shortest_seconds):
+    if line.frames < thresholds.least_frames if at_once else line.seconds < thresholds.shortest_seconds:
         return None
     standing = _score_of_standing(line)
     if not line.slides:

@@ -51,6 +51,11 @@ class Line:
         return self.last - self.first
 
     @property
+    def frames(self) -> int:
+        """How many frames show it, of those that are kept."""
+        return len(self.before) + 1 + len(self.latest)
+
+    @property
     def slid(self) -> list[Slide]:
         """Its ways to its place and away from it, if all it did beside its place was to slide evenly."""
         ways = [slide for slide in (self.came, self.went) if slide]

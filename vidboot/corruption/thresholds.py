@@ -162,8 +162,8 @@ class TextThresholds(_Frozen):
     """Letters so many heights of the line farther along belong to it, too."""
     shortest_seconds: float = 0.3
     """Shorter lines are scene text that moves, unless they come and go at once:"""
-    shortest_at_once: float = 0.09
-    """those that do may be as short, three frames of 25 a second; in one frame, or two, part of what slides is seen."""
+    least_frames: int = 3
+    """those that do may be as short; in one frame, or two, part of what slides is seen."""
     moved_seconds: float = 1.0
     """A line that moves a little before or after, and stands so long over a picture that goes on, is asked about."""
     moving_levels: float = 4.0
