@@ -1,5 +1,6 @@
 """Small moving pictures with overlays whose pixels and frames are known."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import cv2
@@ -54,6 +55,11 @@ def shown(film: np.ndarray, since: float = 0, *, fps: float = FPS) -> Frames:
     """Yield (seconds, picture), the first at ``since``."""
     for t, frame in enumerate(film):
         yield since + t / fps, Picture(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), partial(np.copy, frame))
+
+
+def as_boxes(*boxes: Sequence[float]) -> np.ndarray:
+    """Return what a text detector does, float32 [n, 4]."""
+    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 def covers(one: Found, box: tuple[int, int, int, int]) -> bool:

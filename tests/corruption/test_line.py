@@ -2,21 +2,20 @@
 
 import numpy as np
 import pytest
-from scenes import FPS, burn, covers, letters, panning, shown, texture
+from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 
 from vidboot.corruption.row import Row
 from vidboot.corruption.template import Template
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
-from vidboot.corruption.tophat import TextBoxes
 from vidboot.trust import SURE
 
 INK = letters(14, 100)
 H, W = 144, 256
 
 
-def seen_in_part(frame: np.ndarray, side: int) -> TextBoxes:
-    return np.array([[100, 108, 142, 126]], np.float32), np.ones(1, np.float32)
+def seen_in_part(frame: np.ndarray, side: int) -> np.ndarray:
+    return as_boxes([100, 108, 142, 126])
 
 
 def test_a_line_is_covered_whole_where_the_detector_sees_its_middle_only() -> None:
@@ -55,9 +54,9 @@ def railed(T: int) -> np.ndarray:
     return film
 
 
-def seen_loosely(frame: np.ndarray, side: int) -> TextBoxes:
+def seen_loosely(frame: np.ndarray, side: int) -> np.ndarray:
     boxes = [[62, 94, 178, 140]] if (frame == 250).all(-1).sum() > 100 else []
-    return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+    return as_boxes(*boxes)
 
 
 @pytest.mark.parametrize(("first", "last"), [(11, 33), (0, 33), (11, 49)])
@@ -117,9 +116,9 @@ def test_a_line_goes_at_once_only_if_all_of_it_does_and_the_picture_stays() -> N
     assert template.at_once(whole, away, limits, quiet=False)
 
 
-def seen_whole(frame: np.ndarray, side: int) -> TextBoxes:
+def seen_whole(frame: np.ndarray, side: int) -> np.ndarray:
     boxes = [[62, 104, 178, 130]] if (frame == 250).all(-1).sum() > 100 else []
-    return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+    return as_boxes(*boxes)
 
 
 @pytest.mark.parametrize("still", [True, False])

@@ -3,12 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from scenes import FPS, burn, covers, letters, panning, shown, texture
+from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 
 from vidboot.corruption.sudden import AFTER, Sudden, Switched
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
-from vidboot.corruption.tophat import TextBoxes
 from vidboot.trust import SURE
 
 INK = letters(14, 100)
@@ -16,8 +15,8 @@ H, W = 144, 256
 PLACE = (70, 110, 170, 124)
 
 
-def nothing(frame: np.ndarray, side: int) -> TextBoxes:
-    return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+def nothing(frame: np.ndarray, side: int) -> np.ndarray:
+    return as_boxes()
 
 
 def switched(film: np.ndarray, cuts: tuple[int, ...] = ()) -> list[tuple[int, Switched]]:
@@ -113,10 +112,10 @@ def test_words_of_a_fifth_of_a_second_are_found_and_if_they_follow_at_once_by_wh
     for first, ink in words:
         burn(film, ink, 70, 110, first, first + 2)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         widths = [ink.shape[1] for _, ink in words if (frame[110:124, 70 : 70 + ink.shape[1]][ink] == 250).all()]
         boxes = [(70, 110, 70 + width, 124) for width in widths[-1:]]
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
     found = find_text(shown(film), sees_it if read else nothing, thresholds=TextThresholds())
     assert [(one.first_seconds, one.last_seconds) for one in found] == [(t / FPS, (t + 2) / FPS) for t, _ in words]
@@ -136,9 +135,9 @@ def test_what_is_read_in_one_frame_alone_is_no_line(frames: int, lines: int) -> 
     film = panning(30, H, W)
     burn(film, INK, 70, 110, 15, 14 + frames)  # the detector looks at frame 15
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         boxes = [PLACE] if (frame[110:124, 70:170][INK] == 250).all() else []
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
     assert len(find_text(shown(film), sees_it, thresholds=TextThresholds())) == lines
 
@@ -156,9 +155,9 @@ def test_a_known_line_that_goes_is_no_wider_one_for_what_else_changes_in_its_row
     for x in (160, 200):
         burn(film, np.ones((12, 3), bool), x, 111, 0, 30)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         boxes = [[30, 110, 130, 124]] * bool((frame[110:124, 30:130] == 250).all(-1).sum() > 100)
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
     one = switched(film)[-1][1]
     assert (one.came, one.box[2] > 200) == (False, True)

@@ -4,12 +4,12 @@ import time
 
 import numpy as np
 import pytest
-from scenes import FPS, burn, covers, letters, panning, shown, texture
+from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 
 from vidboot.corruption.found import Found
 from vidboot.corruption.text import _Ended, _Tracker, find_text
 from vidboot.corruption.thresholds import TextThresholds
-from vidboot.corruption.tophat import TextBoxes, tophat_boxes
+from vidboot.corruption.tophat import tophat_boxes
 from vidboot.trust import SURE
 
 INK = letters(14, 100)
@@ -68,9 +68,9 @@ def test_one_that_stands_from_the_first_frame_on_and_goes_at_once_is_sure_unless
     film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
     burn(film, letters(height, width), 70, 40, 0, 30)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         boxes = [(70, 40, 70 + width, 40 + height)] if frame[40 : 40 + height, 70].min() > 200 else []
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
     (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
     assert (one.score >= SURE) == sure
@@ -84,8 +84,8 @@ def test_one_that_something_moves_beside_for_a_while_is_sure_unless_it_is_higher
     film[10:22, 40 + height :] = panning(12, H, W, seed=3, speed=20)[:, 40 + height :]
     burn(film, letters(height, width), 70, 40, 0, 39)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
-        return np.array([(70, 40, 70 + width, 40 + height)], np.float32), np.ones(1, np.float32)
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
+        return as_boxes((70, 40, 70 + width, 40 + height))
 
     (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
     assert (one.score >= SURE) == sure
@@ -124,8 +124,8 @@ def test_what_is_as_large_as_the_picture_is_no_line(box: tuple[int, int, int, in
     film = panning(40, H, W, seed=5)
     film[10:30] = texture(H, W, 9)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
-        return np.array([box], np.float32), np.ones(1, np.float32)
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
+        return as_boxes(box)
 
     assert bool(find_text(shown(film), sees_it, thresholds=TextThresholds())) is line
 
@@ -133,9 +133,9 @@ def test_what_is_as_large_as_the_picture_is_no_line(box: tuple[int, int, int, in
 def test_the_detector_is_asked_twice_a_second_and_half_as_often_for_large_letters() -> None:
     asked: list[int] = []
 
-    def never(frame: np.ndarray, side: int) -> TextBoxes:
+    def never(frame: np.ndarray, side: int) -> np.ndarray:
         asked.append(side)
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        return as_boxes()
 
     film = panning(31, H, W)
     assert find_text(shown(film), never, thresholds=TextThresholds()) == []
@@ -190,9 +190,9 @@ def test_writing_on_the_wall_that_light_falls_on_bit_by_bit_waits_for_a_person()
     light = np.clip((np.arange(60) + 3) / 12, 0.25, 1)
     film = (film * light[:, None, None, None]).astype(np.uint8)
 
-    def sees_it_late(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it_late(frame: np.ndarray, side: int) -> np.ndarray:
         boxes = [(68, 58, 172, 76)] * bool(frame.mean() > film[4].mean())
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
     (one,) = find_text(shown(film), sees_it_late, thresholds=TextThresholds())
     assert one.score < SURE
@@ -211,8 +211,8 @@ def test_before_a_still_camera_a_clock_that_ticks_is_burnt_in_and_writing_on_the
     for t in range(frames):
         burn(film, counter(t // every), 70, 60, t, t)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
-        return np.array([[70, 60, 170, 74]], np.float32), np.ones(1, np.float32)
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
+        return as_boxes([70, 60, 170, 74])
 
     (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
     assert (one.score >= SURE) is sure
@@ -224,8 +224,8 @@ def test_stripes_that_are_alike_a_row_off_are_no_caption_that_slides() -> None:
     film = np.repeat(np.repeat(stripes[:, :, None, None], W, 2), 3, 3)
     film[10:31, 60:74, 70:170][:, INK] = 190
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
-        return np.array([[66, 56, 174, 78]], np.float32), np.ones(1, np.float32)
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
+        return as_boxes([66, 56, 174, 78])
 
     one, *later = find_text(shown(film), sees_it, thresholds=TextThresholds())
     assert one.score >= SURE

@@ -26,8 +26,7 @@ class Looks:
         kept: list[Box] = []
         finest_first = sorted(self._thresholds.sides, reverse=True)
         for side in finest_first if self._count % 2 else finest_first[:1]:
-            boxes, _ = self._detector(frame, side)
-            found: list[Box] = [tuple(map(float, box)) for box in boxes]  # type: ignore[misc]
+            found: list[Box] = [tuple(map(float, box)) for box in self._detector(frame, side)]  # type: ignore[misc]
             kept += [
                 box
                 for box in found
