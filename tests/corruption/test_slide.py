@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scenes import FPS, burn, covers, letters, panning, shown, texture
 
-from vidboot.corruption.found import Found
+from vidboot.corruption.found import Found, Shown
 from vidboot.corruption.slide import LONGEST, Slide
 from vidboot.corruption.template import Template
 from vidboot.corruption.text import find_text
@@ -82,7 +82,7 @@ def test_a_line_that_leaves_its_row_on_the_way_is_only_asked_about() -> None:
 
 def way(stands: tuple[float, int, int], first: tuple[float, int, int], *places: tuple[float, int, int]) -> Slide:
     grey = texture(H, W, 1)[..., 0]
-    slide = Slide(Template(grey, (60, 100, 160, 114)), (stands[0], grey), (first[0], grey), *first[1:])
+    slide = Slide(Template(grey, (60, 100, 160, 114)), Shown(stands[0], grey), Shown(first[0], grey), *first[1:])
     slide.places += places
     return slide
 

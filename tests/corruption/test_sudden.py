@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 
+from vidboot.corruption.found import Shown
 from vidboot.corruption.sudden import AFTER, Sudden, Switched
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import TextThresholds
@@ -23,7 +24,7 @@ def switched(film: np.ndarray, cuts: tuple[int, ...] = ()) -> list[tuple[int, Sw
     watcher, seen = Sudden(), []
     for t, frame in enumerate(film):
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        seen += [(t - AFTER, one) for one in watcher.see(t / FPS, grey, cut=t in cuts)]
+        seen += [(t - AFTER, one) for one in watcher.see(Shown(t / FPS, grey, t in cuts))]
     return seen
 
 
@@ -31,8 +32,8 @@ def test_a_line_is_seen_to_come_and_to_go_to_the_frame_and_the_pixel() -> None:
     film = panning(40, H, W)
     burn(film, INK, 70, 110, 11, 24)
     (on, came), (off, went) = switched(film)
-    assert (on, came.came, came.frames[0][0]) == (11, True, 1.1)
-    assert (off, went.came, went.frames[0][0]) == (25, False, 2.4)
+    assert (on, came.came, came.frames[0].seconds) == (11, True, 1.1)
+    assert (off, went.came, went.frames[0].seconds) == (25, False, 2.4)
     for one in (came, went):
         np.testing.assert_allclose(one.box, PLACE, atol=2)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,6 +26,16 @@ class Picture:
 
 Frames = Iterator[tuple[float, Picture]]
 """Yields (seconds, picture) in the order of time, all pictures of one size."""
+
+
+class Shown(NamedTuple):
+    """A frame that was seen, as those keep it who follow things from frame to frame."""
+
+    seconds: float
+    grey: np.ndarray
+    """uint8 [H, W]."""
+    cut: bool = False
+    """Whether it begins a shot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +70,8 @@ def without_parts(events: Sequence[Found]) -> list[Found]:
     for k, one in enumerate(events):
         around = (first <= one.first_seconds + SAME_TIME) & (last >= one.last_seconds - SAME_TIME)
         if not any(
-            (*_weight(events[i]), -i) > (*_weight(one), -k) and _holds(events[i], one) for i in np.flatnonzero(around)
+            (*_weight(events[i]), -i) > (*_weight(one), -k) and _holds(events[i], one)
+            for i in np.flatnonzero(around).tolist()
         ):
             kept.append(one)
     return kept

@@ -15,6 +15,7 @@ from vidboot.corruption.slide import Slide
 from vidboot.corruption.template import Template
 from vidboot.corruption.ticks import Ticks
 
+MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 MOST_LATEST = 160  # frames whose strengths are kept to see how a line goes
 
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from vidboot.boxes import Box, grow
 from vidboot.corruption.background import background_moves
-from vidboot.corruption.found import Found
+from vidboot.corruption.found import Found, Shown
+from vidboot.corruption.line import MISSES
 from vidboot.corruption.template import Template
 from vidboot.corruption.thresholds import MovingThresholds
 from vidboot.corruption.ticker import Travelled
 
 SCORE = 0.8
 AT_REST = 0.3  # seconds in one place: the line slid there
-Past = Sequence[tuple[float, np.ndarray, bool]]  # seconds, grey, begins a shot
 
 
 class MovingLine:
@@ -32,7 +32,7 @@ class MovingLine:
         self.missed = 0
         self.background_moves_along: list[bool] = []
 
-    def watch_background(self, past: Past, text: Sequence[Box], thresholds: MovingThresholds) -> None:
+    def watch_background(self, past: Sequence[Shown], text: Sequence[Box], thresholds: MovingThresholds) -> None:
         """Add to the evidence whether the picture moved like the line up to the last frame of ``past``.
 
         Args:
@@ -46,23 +46,23 @@ class MovingLine:
         if last != seconds or not earlier:
             return
         at, x_then, y_then = max(earlier)
-        then = next((grey for s, grey, _ in past if s == at), None)
+        then = next((frame.grey for frame in past if frame.seconds == at), None)
         if then is not None and max(abs(x - x_then), abs(y - y_then)) >= 2:
             moves = background_moves(self.outline, now, then, x_then - x, y_then - y, text=text)
             self.background_moves_along.append(any(moves))
 
-    def follow(self, seconds: float, grey: np.ndarray, *, match: float) -> bool:
+    def follow(self, frame: Shown, *, match: float) -> bool:
         """Look for the line in the next frame, near where its speed leads; False if it is not there."""
         last, x, y = self.places[-1]
-        dx = x + self.velocity[0] * (seconds - last)
-        dy = y + self.velocity[1] * (seconds - last)
+        dx = x + self.velocity[0] * (frame.seconds - last)
+        dy = y + self.velocity[1] * (frame.seconds - last)
         near = [(round(dx) + i, round(dy) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-        best, place = max((self.template.match(grey, i, j), (i, j)) for i, j in near)
+        best, place = max((self.template.pattern.match(frame.grey, i, j), (i, j)) for i, j in near)
         if best < match:
             self.missed += 1
             return False
         self.missed = 0
-        self.places.append((seconds, *place))
+        self.places.append((frame.seconds, *place))
         if len(self.places) >= 6:
             self.velocity = self._fit()[0]
         return True
@@ -90,7 +90,6 @@ class MovingLine:
 
     def travelled(self, size: tuple[int, int], thresholds: MovingThresholds, margin: float) -> Travelled | None:
         """Return what is left of the line once it is gone; None if it is more likely a thing of the scene."""
-        self.places.sort()
         first, last = self.places[0][0], self.places[-1][0]
         if last - first < thresholds.least_seconds or len(self.places) < 6:
             return None
@@ -122,20 +121,22 @@ class MovingLine:
         return Found(kind="subtitle", first_seconds=part[0][0], last_seconds=part[-1][0], box=grown, score=SCORE)
 
 
-def begin_moving(template: Template, seconds: float, past: Past, thresholds: MovingThresholds) -> MovingLine | None:
+def begin_moving(
+    template: Template, seconds: float, past: Sequence[Shown], thresholds: MovingThresholds
+) -> MovingLine | None:
     """Return the line if it was beside its place shortly before, on its way; followed back through ``past``."""
-    earlier = [(s, grey) for s, grey, _ in past if seconds - s >= thresholds.back_seconds]
+    earlier = [frame for frame in past if seconds - frame.seconds >= thresholds.back_seconds]
     if not earlier:
         return None
-    then, grey = earlier[-1]
-    best, dx, dy = template.shifted(grey, thresholds.reach_px)
+    then = earlier[-1]
+    best, dx, dy = template.pattern.shifted(then.grey, thresholds.reach_px)
     if best < thresholds.match or max(abs(dx), abs(dy)) < 2:
         return None
-    line = MovingLine(template, seconds, (-dx / (seconds - then), -dy / (seconds - then)))
-    line.background_moves_along.append(any(background_moves(line.outline, past[-1][1], grey, dx, dy)))
+    line = MovingLine(template, seconds, (-dx / (seconds - then.seconds), -dy / (seconds - then.seconds)))
+    line.background_moves_along.append(any(background_moves(line.outline, past[-1].grey, then.grey, dx, dy)))
     back = MovingLine(template, seconds, line.velocity)
-    for s, frame, _ in reversed(past):
-        if s < seconds and not back.follow(s, frame, match=thresholds.match) and back.missed > 2:
+    for frame in reversed(past):
+        if frame.seconds < seconds and not back.follow(frame, match=thresholds.match) and back.missed > MISSES:
             break
     line.places = back.places[::-1]
     return line

@@ -18,9 +18,9 @@ from vidboot.boxes import area as area_of
 from vidboot.corruption import evidence
 from vidboot.corruption.cuts import Cuts
 from vidboot.corruption.fade import Strength, fade_in
-from vidboot.corruption.found import Found, Frames, Picture, without_parts
+from vidboot.corruption.found import Found, Frames, Picture, Shown, without_parts
 from vidboot.corruption.growth import growth_of
-from vidboot.corruption.line import Line
+from vidboot.corruption.line import MISSES, Line
 from vidboot.corruption.looks import Looks
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.plate import Plate
@@ -37,7 +37,6 @@ MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
 LEAST_STROKES = 8  # pixels of a line's template
 AROUND = 0.4  # heights of a line that was switched on: its letters' thin ends change by less
-MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
 def find_text(frames: Frames, detector: TextDetector, *, thresholds: TextThresholds) -> list[Found]:
@@ -70,7 +69,7 @@ class _Tracker:
     def __init__(self, detector: TextDetector, thresholds: TextThresholds) -> None:
         self.thresholds = thresholds
         self._looks = Looks(detector, thresholds)
-        self.past: deque[tuple[float, np.ndarray, bool]] = deque(maxlen=MOST_BUFFERED)  # seconds, grey, begins a shot
+        self.past: deque[Shown] = deque(maxlen=MOST_BUFFERED)
         self.live: list[Line] = []
         self.leaving: list[Line] = []
         self.ended: list[_Ended] = []
@@ -88,20 +87,21 @@ class _Tracker:
         self.size = grey.shape[1], grey.shape[0]
         self.begins, self.ends = self.begins if self.past else seconds, seconds
         cut = self._cuts.see(grey)
-        self.past.append((seconds, grey, cut))
-        while len(self.past) > 2 and self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
+        now = Shown(seconds, grey, cut)
+        self.past.append(now)
+        while len(self.past) > 2 and seconds - self.past[0].seconds > self.thresholds.back_seconds:
             self.past.popleft()
         for line in list(self.leaving):
             assert line.went is not None
-            if not line.went.follow(seconds, grey):
+            if not line.went.follow(now):
                 self.leaving.remove(line)
                 self._end(line)
         for line in list(self.live):
-            self._follow(line, seconds, grey, self.past[-2][1], cut)
-        for one in self._sudden.see(seconds, grey, cut=cut):
+            self._follow(line, now, self.past[-2])
+        for one in self._sudden.see(now):
             self._begin_switched(one)
         for way in list(self.moving):
-            if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
+            if not way.follow(now, match=self.thresholds.moving.match) and way.missed > MISSES:
                 self.moving.remove(way)
                 self._arrive(way)
             elif way.at_rest:
@@ -119,8 +119,9 @@ class _Tracker:
             self.next_look = seconds + 1 / self.thresholds.looks_per_second - 1e-3
             self._look(seconds, picture)
 
-    def _follow(self, line: Line, seconds: float, grey: np.ndarray, before: np.ndarray, cut: bool) -> None:
+    def _follow(self, line: Line, now: Shown, before: Shown) -> None:
         """See whether a line is still there, in the frame after ``before``."""
+        seconds, grey, cut = now
         match, strength = line.template.look(grey)
         if match >= self.thresholds.match:
             line.last, line.missed = seconds, 0
@@ -132,11 +133,11 @@ class _Tracker:
             line.vanished, line.quiet_after = None, not cut and self._quiet(line, grey)
             line.gone, line.went = None if cut else grey, None
             if not cut:
-                line.vanished = line.template.at_once(before, grey, self.thresholds, quiet=line.quiet_after)
-                line.went = slide_of(line.template, (line.last, before), (seconds, grey))
+                line.vanished = line.template.at_once(before.grey, grey, self.thresholds, quiet=line.quiet_after)
+                line.went = slide_of(line.template, before, now)
                 line.slides += [line.went] if line.went else []
         elif line.went:
-            line.went.follow(seconds, grey)
+            line.went.follow(now)
         line.missed += 1
         if line.missed > MISSES:
             self.live.remove(line)
@@ -188,19 +189,19 @@ class _Tracker:
 
     def _begin_switched(self, one: Switched) -> None:
         """Begin a line a few frames late that came at once, or one that went and was not known, and catch up."""
-        (seconds, grey), *since = one.frames
-        gone = [] if one.came else [line for line in self.ended if line.event.last_seconds >= seconds]
+        first, *_ = one.frames
+        gone = [] if one.came else [line for line in self.ended if line.event.last_seconds >= first.seconds]
         known = one.share_within([line.outline for line in (*self.live, *gone)])
         if known >= 0.6 or not self._looks.may_be_line(one.box, *self.size):
             return
         wide = grow(one.box, AROUND * (one.box[3] - one.box[1]), *self.size)
-        template = Template(grey, whole(wide, *self.size), one.ink)
+        template = Template(first.grey, whole(wide, *self.size), one.ink)
         if template.strokes.sum() < LEAST_STROKES:
             return
-        line = self._begin_standing(seconds, grey, one.box, template)
-        for (_, before), (after, frame) in pairwise([(seconds, grey), *since]):
+        line = self._begin_standing(first.seconds, first.grey, one.box, template)
+        for before, now in pairwise(one.frames):
             if line in self.live:
-                self._follow(line, after, frame, before, cut=False)
+                self._follow(line, now, before)
 
     def _begin_standing(self, seconds: float, grey: np.ndarray, box: Box, template: Template) -> Line:
         line = Line(box, template, Row(template.box, grey), Plate(template.box, grey), seconds)
@@ -219,24 +220,25 @@ class _Tracker:
         came: Slide | None = None
         before: list[Strength] = []
         began_with_cut = False
-        gone, earliest, later = None, None, self.past[-1][:2]
-        for seconds, grey, cut in reversed(self.past):
+        gone, earliest, later = None, None, self.past[-1]
+        for frame in reversed(self.past):
+            seconds, grey, cut = frame
             if seconds >= line.begun:
-                began_with_cut, later = cut, (seconds, grey)
+                began_with_cut, later = cut, frame
                 continue
             match, strength = line.template.look(grey)
             if match >= self.thresholds.match:
                 cuts += began_with_cut and missed == 0
                 first, earliest, began_with_cut, missed = seconds, grey, cut, 0
-                gone, later = None, (seconds, grey)
+                gone, later = None, frame
                 before.append((seconds, strength))
                 continue
             if missed == 0:
                 appeared = None
                 if not began_with_cut:
                     gone, quiet = grey, self._quiet(line, grey)
-                    appeared = line.template.at_once(later[1], grey, self.thresholds, quiet=quiet)
-                    came = slide_of(line.template, later, (seconds, grey))
+                    appeared = line.template.at_once(later.grey, grey, self.thresholds, quiet=quiet)
+                    came = slide_of(line.template, later, frame)
             missed += 1
             if missed > MISSES:
                 break
@@ -246,7 +248,9 @@ class _Tracker:
             return  # what was seen of it before its template was learned holds, unless that was too faint to be it
         line.first, line.appeared, line.before, line.cuts_before = first, appeared, before, cuts
         if gone is not None:
-            line.grew = growth_of(line.template, [frame for frame in reversed(self.past) if frame[0] <= first])
+            line.grew = growth_of(
+                line.template.pattern, [frame for frame in reversed(self.past) if frame.seconds <= first]
+            )
         if came and not line.grew:
             came.trace(reversed(self.past))
             line.slides.append(came)
