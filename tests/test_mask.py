@@ -195,7 +195,6 @@ def test_a_bar_is_found_where_it_is_displayed(tmp_path: Path, matrix: Matrix) ->
     height, width = bar.shape
     job = mask_video.Job(str(path), width, height, np.arange(30) / FPS, 2, None, Thresholds())
     (found,) = (one for one in mask_video.look(job).found if one.kind == "bar")
-    assert found.box is not None
     x0, y0, x1, y1 = (round(side) for side in found.box)
     assert bar[y0:y1, x0:x1].all()
     assert bar.sum() == (y1 - y0) * (x1 - x0)

@@ -21,7 +21,7 @@ def test_what_was_found_is_read_as_it_was_written(tmp_path: Path) -> None:
     ]
     found = (
         lines[0],
-        Found(kind="mark", layer=layer, **times),
+        Found(kind="mark", box=(0, 0, 16, 9), layer=layer, **times),
         *lines[1:],
         Found(kind="bar", box=(0, 0, 9, 1), **times),
     )

@@ -31,8 +31,11 @@ def write(path: Path, detected: Detected, key: str) -> None:
     strokes = [one.strokes for one in detected.found if one.strokes is not None]
     events = [
         {"kind": one.kind, "first_seconds": one.first_seconds, "last_seconds": one.last_seconds, "score": one.score}
-        | ({"box": one.box} if one.box else {})
-        | ({"strokes": one.strokes.shape} if one.strokes is not None else {})
+        | {
+            "box": one.box,
+            "layer": one.layer is not None,
+            "strokes": None if one.strokes is None else one.strokes.shape,
+        }
         for one in detected.found
     ]
     arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "events": events}))}
@@ -66,12 +69,12 @@ def _read(path: Path, key: str) -> Detected | None:
         layers = iter(arrays["layers"]) if "layers" in arrays else iter(())
         strokes, at, found = arrays["strokes"] if "strokes" in arrays else np.zeros(0, np.uint8), 0, []
         for event in header["events"]:
-            if "strokes" in event:
+            event |= {"box": tuple(event["box"]), "layer": next(layers) if event["layer"] else None}
+            if event["strokes"]:
                 h, w = event["strokes"]
                 packed = strokes[at : at + -(-h * w // 8)]
                 at += len(packed)
                 event["strokes"] = np.unpackbits(packed, count=h * w).reshape(h, w).astype(bool)
-            what = {"box": tuple(event["box"])} if "box" in event else {"layer": next(layers)}
-            found.append(Found(**{**event, **what}))
+            found.append(Found(**event))
         static = StaticSummary(*(arrays[k] for k in ("gradient", "colours", "looks"))) if "gradient" in arrays else None
     return Detected(tuple(found), static)

@@ -14,7 +14,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vidboot.boxes import area, intersection
+from vidboot.boxes import area, around, intersection
 from vidboot.corruption.bars import find_bars
 from vidboot.corruption.found import Found, Frames, Picture, watch
 from vidboot.corruption.ocr import OcrDetector
@@ -92,7 +92,7 @@ def look(job: Job) -> Detected:
     for pixels, score in mark_in_one(sampled, thresholds=limits.static):
         layer = enlarged(pixels, job.width, job.height)
         if not _is_text(layer, found):
-            found.append(_throughout(job, kind="mark", layer=layer, score=score))
+            found.append(_throughout(job, kind="mark", box=around(layer), layer=layer, score=score))
     return Detected(tuple(found), summarise(sampled))
 
 
@@ -104,9 +104,11 @@ def _or_panel(bar: Found, found: Sequence[Found]) -> Found:
 
 
 def _stands_on(one: Found, bar: Found) -> bool:
-    if one.kind != "subtitle" or one.box is None or bar.box is None:
-        return False
-    return one.last_seconds - one.first_seconds > PANEL_SECONDS and intersection(one.box, bar.box) > 0.9 * area(one.box)
+    return (
+        one.kind == "subtitle"
+        and one.last_seconds - one.first_seconds > PANEL_SECONDS
+        and intersection(one.box, bar.box) > 0.9 * area(one.box)
+    )
 
 
 def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -115,7 +117,6 @@ def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int
         return None
     x0, y0, x1, y1 = 0.0, 0.0, float(job.width), float(job.height)
     for bar in bars:
-        assert bar.box is not None
         left, top, right, bottom = bar.box
         if bottom - top >= job.height:
             x0, x1 = (max(x0, right), x1) if left == 0 else (x0, min(x1, left))
@@ -134,7 +135,7 @@ def _is_text(layer: np.ndarray, found: Sequence[Found]) -> bool:
     """Whether text that was found already covers a mark."""
     left = layer.copy()
     for one in found:
-        if one.kind == "subtitle" and one.box is not None:
+        if one.kind == "subtitle":
             x0, y0, x1, y1 = (round(v) for v in one.box)
             left[y0:y1, x0:x1] = False
     return left.sum() < 0.2 * layer.sum()
@@ -213,7 +214,6 @@ def _throughout(job: Job, **what: Any) -> Found:
 
 
 def _scaled(found: Found, job: Job, size: tuple[int, int]) -> Found:
-    assert found.box is not None
     x, y = job.width / size[0], job.height / size[1]
     x0, y0, x1, y1 = found.box
     box = (max(0.0, x0 * x), max(0.0, y0 * y), min(float(job.width), x1 * x), min(float(job.height), y1 * y))

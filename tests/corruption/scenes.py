@@ -64,6 +64,5 @@ def as_boxes(*boxes: Sequence[float]) -> np.ndarray:
 
 def covers(one: Found, box: tuple[int, int, int, int]) -> bool:
     """Whether the box of what was found holds another."""
-    assert one.box is not None
     x0, y0, x1, y1 = one.box
     return x0 <= box[0] and y0 <= box[1] and x1 >= box[2] and y1 >= box[3]

@@ -100,7 +100,6 @@ def test_a_line_no_detector_reads_is_found_to_the_frame_if_it_comes_or_goes_at_o
     # Of one that is known only as it goes, what lies farther back is no longer at hand.
     assert (one.first_seconds, one.last_seconds) == (first / FPS if first else 2.0, last / FPS)
     assert covers(one, PLACE)
-    assert one.box is not None
     np.testing.assert_allclose(one.box, PLACE, atol=5)
 
 
@@ -164,5 +163,4 @@ def test_a_known_line_that_goes_is_no_wider_one_for_what_else_changes_in_its_row
     assert (one.came, one.box[2] > 200) == (False, True)
     assert one.share_within([(30, 110, 130, 124)]) == pytest.approx(INK.sum() / (INK.sum() + 72), abs=0.02)
     (found,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
-    assert found.box is not None
     assert found.box[2] < 140

@@ -45,10 +45,9 @@ class Found:
     kind: Kind
     first_seconds: float
     last_seconds: float
-    box: Box | None = None
-    """Either this, or ``layer``."""
+    box: Box
     layer: np.ndarray | None = None
-    """bool [H, W], True = hidden."""
+    """What of its box it hides, bool [H, W] of the frame; None: all."""
     strokes: np.ndarray | None = None
     """Of a line of text that stands still: where in its box they are, bool [h, w] of the pixels it was seen at."""
     score: float = 1.0
@@ -78,19 +77,16 @@ def without_parts(events: Sequence[Found]) -> list[Found]:
 
 
 def _holds(event: Found, other: Found) -> bool:
-    assert event.box is not None
-    assert other.box is not None
     return intersection(event.box, other.box) > 0.9 * area(other.box)
 
 
 def _weight(event: Found) -> tuple[float, float, float]:
-    assert event.box is not None
     return event.score, event.last_seconds - event.first_seconds, area(event.box)
 
 
 def of_mark(one: Found, mark: np.ndarray) -> bool:
     """Whether what was read as a line of text is letters of a mark, which are hidden to the pixel without its box."""
-    if one.strokes is None or one.box is None or not one.strokes.any():
+    if one.strokes is None or not one.strokes.any():
         return False
     x0, y0, x1, y1 = whole(one.box, *mark.shape[::-1])
     height, width = one.strokes.shape

@@ -86,7 +86,6 @@ class Slide:
     def event(self, stands: Found, size: tuple[int, int]) -> Found:
         """Return the event of its way, of that of the line that stands: all that its box sweeps, and two frames beyond,
         in which too little of it is in the picture to be known."""
-        assert stands.box is not None
         (before, *_), (end, x, y) = self.places[-2:]
         first, last = sorted((self.places[0][0], end + 2 * (end - before)))
         x0, y0, x1, y1 = stands.box
