@@ -14,11 +14,11 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vidboot.boxes import area, around, intersection
-from vidboot.corruption.bars import find_bars
+from vidboot.boxes import around, clipped
+from vidboot.corruption.bars import DOUBTFUL, SURE, find_bars, or_panel
 from vidboot.corruption.found import Found, Frames, Picture, watch
 from vidboot.corruption.ocr import OcrDetector
-from vidboot.corruption.static import grid, mark_in_one, sample, summarise
+from vidboot.corruption.static import grid, marks_in_one, sample, summarise
 from vidboot.corruption.still import Changes, find_frozen
 from vidboot.corruption.text import find_text
 from vidboot.corruption.thresholds import Thresholds
@@ -29,8 +29,6 @@ from vidboot.detections import Detected, write
 
 VERSION = 27
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
-SURE_BAR, PANEL, DOUBTFUL_BAR = 0.9, 0.8, 0.4  # scores
-PANEL_SECONDS = 1.0  # for so long a line stands on a panel, at least
 
 
 @dataclass(frozen=True)
@@ -75,40 +73,25 @@ def look(job: Job) -> Detected:
 
     def keep(index: int, picture: VideoFrame, orientation: Orientation) -> None:
         if index in wanted_whole:
-            luma.append(orientation.upright(_luma(picture)))
+            luma.append(orientation.upright(picture.to_ndarray(format="gray")))
         if index in wanted:
             small.append(shrink(picture, orientation, *size))
 
     changes = Changes()
     frames = watch(_frames(job, keep), changes)
     text = find_text(frames, text_detector(job.text_model), thresholds=limits.text)
-    found = [_scaled(one, job, _work_size(job)) for one in text]
-    found += [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
-    bars = [_or_panel(bar, found) for bar in _bars(job, luma)] if luma else []
-    found += bars
+    lines = [_scaled(one, job, _work_size(job)) for one in text]
+    frozen = [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
+    bars = [or_panel(bar, lines) for bar in _bars(job, luma)] if luma else []
+    found = [*lines, *frozen, *bars]
     if not small:
         return Detected(tuple(found), None)
     sampled = sample(small, _inside(bars, job, size))
-    for pixels, score in mark_in_one(sampled, thresholds=limits.static):
+    for pixels, score in marks_in_one(sampled, thresholds=limits.static):
         layer = enlarged(pixels, job.width, job.height)
-        if not _is_text(layer, found):
+        if not _is_text(layer, lines):
             found.append(_throughout(job, kind="mark", box=around(layer), layer=layer, score=score))
     return Detected(tuple(found), summarise(sampled))
-
-
-def _or_panel(bar: Found, found: Sequence[Found]) -> Found:
-    """A bar on one side alone may be a wall of the scene, but not one with lines of text that stand on it: a panel."""
-    if bar.score < SURE_BAR and any(_stands_on(one, bar) for one in found):
-        return replace(bar, score=PANEL)
-    return bar
-
-
-def _stands_on(one: Found, bar: Found) -> bool:
-    return (
-        one.kind == "subtitle"
-        and one.last_seconds - one.first_seconds > PANEL_SECONDS
-        and intersection(one.box, bar.box) > 0.9 * area(one.box)
-    )
 
 
 def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -131,13 +114,12 @@ def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int
     )
 
 
-def _is_text(layer: np.ndarray, found: Sequence[Found]) -> bool:
+def _is_text(layer: np.ndarray, lines: Sequence[Found]) -> bool:
     """Whether text that was found already covers a mark."""
     left = layer.copy()
-    for one in found:
-        if one.kind == "subtitle":
-            x0, y0, x1, y1 = (round(v) for v in one.box)
-            left[y0:y1, x0:x1] = False
+    for line in lines:
+        x0, y0, x1, y1 = (round(v) for v in line.box)
+        left[y0:y1, x0:x1] = False
     return left.sum() < 0.2 * layer.sum()
 
 
@@ -182,13 +164,6 @@ class _Shrink:
         return np.ascontiguousarray(orientation.upright(small.to_ndarray()))
 
 
-def _luma(picture: VideoFrame) -> np.ndarray:
-    grey = picture.reformat(format="gray")
-    plane = grey.planes[0]
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return lines[: grey.height, : grey.width].copy()
-
-
 def _bars(job: Job, luma: Sequence[np.ndarray]) -> list[Found]:
     shape = luma[0].shape
     same = [frame for frame in luma if frame.shape == shape]
@@ -197,7 +172,7 @@ def _bars(job: Job, luma: Sequence[np.ndarray]) -> list[Found]:
         return []
     found = []
     height, width = shape
-    for (left, top, right, bottom), score in ((bars.sure, SURE_BAR), (bars.doubtful, DOUBTFUL_BAR)):
+    for (left, top, right, bottom), score in ((bars.sure, SURE), (bars.doubtful, DOUBTFUL)):
         boxes = {
             (0, 0, left, height),
             (0, 0, width, top),
@@ -216,7 +191,7 @@ def _throughout(job: Job, **what: Any) -> Found:
 def _scaled(found: Found, job: Job, size: tuple[int, int]) -> Found:
     x, y = job.width / size[0], job.height / size[1]
     x0, y0, x1, y1 = found.box
-    box = (max(0.0, x0 * x), max(0.0, y0 * y), min(float(job.width), x1 * x), min(float(job.height), y1 * y))
+    box = clipped((x0 * x, y0 * y, x1 * x, y1 * y), job.width, job.height)
     return replace(found, box=tuple(round(v, 2) for v in box))  # type: ignore[arg-type]
 
 

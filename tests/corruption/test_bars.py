@@ -1,5 +1,6 @@
 """Bars are found to the pixel, and dark scenes have none; frozen spans to the frame."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 from scenes import FPS, panning, shown, texture
 
-from vidboot.corruption.bars import Bars, Widths, find_bars
-from vidboot.corruption.found import watch
+from vidboot.corruption.bars import Bars, Widths, find_bars, or_panel
+from vidboot.corruption.found import Found, watch
 from vidboot.corruption.still import Changes, find_frozen
 from vidboot.corruption.thresholds import BarThresholds, StillThresholds
 from vidboot.trust import SURE
@@ -153,3 +154,17 @@ def test_a_picture_of_a_few_rows_has_no_bars(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (4, *shape), dtype=np.uint8)
     bars = find_bars(list(noise), shots=1, thresholds=LIMITS)
     assert bars is None or bars.sure == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("box", "seconds", "score"),
+    [((10, 2, 60, 8), 2, 0.8), ((10, 2, 60, 8), 0.8, 0.4), ((10, 2, 60, 14), 2, 0.4)],
+    ids=["stands on it", "for a moment", "reaches out of it"],
+)
+def test_a_bar_alone_is_sure_where_a_line_of_text_stands_on_it(
+    box: tuple[float, float, float, float], seconds: float, score: float
+) -> None:
+    bar = Found(kind="bar", first_seconds=0, last_seconds=9, box=(0, 0, 160, 10), score=0.4)
+    line = Found(kind="subtitle", first_seconds=1, last_seconds=1 + seconds, box=box, score=0.3)
+    assert or_panel(bar, [line]).score == score
+    assert or_panel(replace(bar, score=0.9), [line]).score == 0.9

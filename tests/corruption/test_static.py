@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scenes import burn, letters, panning, texture
 
-from vidboot.corruption.static import fill, grid, mark_in_one, sample
+from vidboot.corruption.static import fill, grid, marks_in_one, sample
 from vidboot.corruption.thresholds import StaticThresholds
 from vidboot.trust import SURE
 
@@ -30,13 +30,13 @@ def test_a_disc_is_filled_though_its_rim_has_gaps() -> None:
 def test_a_still_camera_alone_is_never_sure_of_a_mark() -> None:
     film = np.repeat(texture(H, W, 3)[None], 8, axis=0)
     burn(film, INK, X, Y, 0, 7)
-    assert all(score < SURE for _, score in mark_in_one(sample(list(film)), thresholds=StaticThresholds()))
+    assert all(score < SURE for _, score in marks_in_one(sample(list(film)), thresholds=StaticThresholds()))
 
 
 def test_a_mark_over_strong_motion_is_found_in_one_video() -> None:
     film = panning(16, H, W, seed=3, speed=17)
     burn(film, INK, X, Y, 0, 15)
-    found = mark_in_one(sample(list(film)), thresholds=StaticThresholds())
+    found = marks_in_one(sample(list(film)), thresholds=StaticThresholds())
     assert any(score >= SURE and pixels[Y : Y + 12, X : X + 40][INK].mean() > 0.8 for pixels, score in found)
 
 
@@ -60,7 +60,7 @@ def pan_along_lines(seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("scene", [noise, zoom, pan_along_lines])
 def test_what_chance_a_pan_or_a_zoom_holds_still_is_never_a_sure_mark(scene: Callable[[int], np.ndarray]) -> None:
-    found = [mark_in_one(sample(list(scene(seed))), thresholds=StaticThresholds()) for seed in range(4)]
+    found = [marks_in_one(sample(list(scene(seed))), thresholds=StaticThresholds()) for seed in range(4)]
     assert sum(map(len, found)) > 0
     assert all(score < SURE for marks in found for _, score in marks)
 
@@ -68,7 +68,7 @@ def test_what_chance_a_pan_or_a_zoom_holds_still_is_never_a_sure_mark(scene: Cal
 def test_the_edge_of_the_picture_inside_its_bars_is_no_mark() -> None:
     film = panning(16, H, W, seed=3, speed=17)
     film[:, :20] = film[:, 70:] = 16
-    found = mark_in_one(sample(list(film), (0, 24, W, 67)), thresholds=StaticThresholds())
+    found = marks_in_one(sample(list(film), (0, 24, W, 67)), thresholds=StaticThresholds())
     assert found == []
 
 

@@ -7,15 +7,20 @@ level too, but what stands in it begins anywhere: only where most columns begin 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vidboot.boxes import share_in
+from vidboot.corruption.found import Found
 from vidboot.corruption.thresholds import BarThresholds
 
 COLUMNS = 320  # looked at along an edge; more say nothing new
 MOST_LEVELS = 60  # a step higher than this is no clearer
 NEAR = 3  # rows over which codecs smear an edge
+
+SURE, PANEL, DOUBTFUL = 0.9, 0.8, 0.4  # scores
+PANEL_SECONDS = 1.0  # for so long a line stands on a panel, at least
 
 Widths = tuple[int, int, int, int]
 """On the left, top, right and bottom, pixels; 0 where there is no bar."""
@@ -68,6 +73,15 @@ def find_bars(frames: Sequence[np.ndarray], *, shots: int, thresholds: BarThresh
     widths = ((left, horizontal), (top, vertical), (right, horizontal), (bottom, vertical))
     sure, doubtful = (tuple(width * (known is which) for width, known in widths) for which in (True, False))
     return Bars(sure, doubtful)  # type: ignore[arg-type]
+
+
+def or_panel(bar: Found, text: Sequence[Found]) -> Found:
+    """Return a bar, surer if a line of text stands on it: on one side alone it may be a wall, but so it is a panel."""
+    return replace(bar, score=PANEL) if bar.score < SURE and any(_stands_on(line, bar) for line in text) else bar
+
+
+def _stands_on(line: Found, bar: Found) -> bool:
+    return line.last_seconds - line.first_seconds > PANEL_SECONDS and share_in(line.box, bar.box) > 0.9
 
 
 def _opposite(film: np.ndarray, shots: int, thresholds: BarThresholds) -> tuple[int, int, bool]:

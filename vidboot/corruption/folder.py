@@ -23,7 +23,7 @@ BLOCKS = 4  # the frame in 4x4 blocks: two clips of one scene agree in most of t
 STROKE = 240  # of these along the longer side: a mark's edges have neighbours so near
 DOUBTFUL = 0.4  # score
 PIECE = 6  # pixels of a faint part of a mark, at least
-MOVED = 8  # times the scenes are moved against each other
+CHANCES = 8  # times the scenes are moved against each other
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def asked(scene_of: np.ndarray) -> np.ndarray:
 
 def needed(mark: FolderMark, thresholds: FolderThresholds) -> float:
     """Return from which presence on, in sigma, a clip shows a mark: what most scenes show needs less."""
-    return min(thresholds.usual_sigma, thresholds.sure_sigma) if mark.share > 0.5 else thresholds.sure_sigma
+    return thresholds.usual_sigma if mark.share > 0.5 else thresholds.sure_sigma
 
 
 def sureness(mark: FolderMark, presence: float, thresholds: FolderThresholds) -> float:
@@ -203,7 +203,7 @@ def _common(unit: np.ndarray, place: np.ndarray, thresholds: FolderThresholds) -
     unit = unit / np.sqrt(np.maximum(busy, 1e-3))[..., None]
     fields = np.concatenate([unit, inside[..., None]], axis=-1)
     chance = []
-    for _ in range(MOVED):
+    for _ in range(CHANCES):
         ways = zip(rng.integers(height, size=len(unit)), rng.integers(width, size=len(unit)), strict=True)
         chance.append(_coherence(np.stack([np.roll(f, way, (0, 1)) for f, way in zip(fields, ways, strict=True)]))[1])
     weak, strong = np.quantile(chance, [1 - thresholds.weak_chance, 1 - thresholds.strong_chance])

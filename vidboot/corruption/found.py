@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, area, intersection, whole
+from vidboot.boxes import Box, area, share_in, whole
 from vidboot.masks import Kind
 
 SAME_TIME = 0.05  # seconds by which a part of an event may begin before it, or end after it
@@ -68,16 +68,10 @@ def without_parts(events: Sequence[Found]) -> list[Found]:
     kept = []
     for k, one in enumerate(events):
         around = (first <= one.first_seconds + SAME_TIME) & (last >= one.last_seconds - SAME_TIME)
-        if not any(
-            (*_weight(events[i]), -i) > (*_weight(one), -k) and _holds(events[i], one)
-            for i in np.flatnonzero(around).tolist()
-        ):
+        surer = [i for i in np.flatnonzero(around).tolist() if (*_weight(events[i]), -i) > (*_weight(one), -k)]
+        if not any(share_in(one.box, events[i].box) > 0.9 for i in surer):
             kept.append(one)
     return kept
-
-
-def _holds(event: Found, other: Found) -> bool:
-    return intersection(event.box, other.box) > 0.9 * area(other.box)
 
 
 def _weight(event: Found) -> tuple[float, float, float]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vidboot.boxes import Box
+from vidboot.boxes import Box, clipped
 from vidboot.corruption.found import Shown
 from vidboot.corruption.template import Pattern
 
@@ -33,7 +33,7 @@ class Growth(NamedTuple):
         """Return a box around it at any size, given that in which it stands; both within the frame."""
         x0, y0, x1, y1 = box
         x, y = (self.largest - 1) / 2 * (x1 - x0), (self.largest - 1) / 2 * (y1 - y0)
-        return max(0.0, x0 - x), max(0.0, y0 - y), min(float(width), x1 + x), min(float(height), y1 + y)
+        return clipped((x0 - x, y0 - y, x1 + x, y1 + y), width, height)
 
 
 def growth_of(pattern: Pattern, past: Sequence[Shown]) -> Growth | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidboot.boxes import Box, area, intersection
+from vidboot.boxes import Box, share_in
 from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import TextDetector
 
@@ -30,8 +30,7 @@ class Looks:
             kept += [
                 box
                 for box in found
-                if self.may_be_line(box, width, height)
-                and sum(intersection(box, other) for other in kept) < 0.6 * area(box)
+                if self.may_be_line(box, width, height) and sum(share_in(box, other) for other in kept) < 0.6
             ]
         return kept
 

@@ -13,6 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vidboot.boxes import grow
+
 PACKAGES = ("rapidocr_onnxruntime", "rapidocr")
 PROBABILITY, BOX_PROBABILITY, UNCLIP = 0.3, 0.5, 1.6
 LONGEST = 4  # of a picture's sides, over the side asked for
@@ -74,5 +76,5 @@ def boxes_of(probability: np.ndarray) -> np.ndarray:
         if min(w, h) < 3 or total[label] / inside[label] < BOX_PROBABILITY:
             continue
         by = w * h * UNCLIP / (2 * (w + h))
-        boxes.append((max(0, x - by), max(0, y - by), min(width, x + w + by), min(height, y + h + by)))
+        boxes.append(grow((x, y, x + w, y + h), by, width, height))
     return np.array(boxes, np.float32).reshape(-1, 4)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vidboot.boxes import Box
+from vidboot.boxes import Box, clipped
 from vidboot.corruption.background import background_moves
 from vidboot.corruption.found import Found, Shown
 from vidboot.corruption.template import Template
@@ -89,13 +89,7 @@ class Slide:
         (before, *_), (end, x, y) = self.places[-2:]
         first, last = sorted((self.places[0][0], end + 2 * (end - before)))
         x0, y0, x1, y1 = stands.box
-        width, height = map(float, size)
-        box = (
-            max(0.0, x0 + min(x, 0)),
-            max(0.0, y0 + min(y, 0)),
-            min(width, x1 + max(x, 0)),
-            min(height, y1 + max(y, 0)),
-        )
+        box = clipped((x0 + min(x, 0), y0 + min(y, 0), x1 + max(x, 0), y1 + max(y, 0)), *size)
         return replace(stands, first_seconds=first, last_seconds=last, box=box)
 
 

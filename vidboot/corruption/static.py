@@ -119,7 +119,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum(dtype=np.float64)) / norm if norm > 0 else 0.0
 
 
-def mark_in_one(sampled: Sampled, *, thresholds: StaticThresholds) -> list[tuple[np.ndarray, float]]:
+def marks_in_one(sampled: Sampled, *, thresholds: StaticThresholds) -> list[tuple[np.ndarray, float]]:
     """Return the marks seen in one video by itself, the strongest first.
 
     Args:

@@ -58,7 +58,7 @@ def find_frozen(changes: Changes, *, thresholds: StillThresholds) -> list[Found]
     for first, end in zip(edges[::2], edges[1::2], strict=True):
         around = slice(max(0, first - 3), first), slice(end, end + 3)
         moving = min(_motion(change[part]) for part in around) >= thresholds.motion_change
-        if end - first >= thresholds.least_frames and moving and first > 1:
+        if end - first >= thresholds.least_frames and moving:
             all_of_it = min(_motion(moved[part]) for part in around) >= thresholds.moving_share
             on, off = changes.seconds[first], changes.seconds[end - 1]
             score = 0.7 if all_of_it else 0.4

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, area, intersection, whole
+from vidboot.boxes import Box, share_in, whole
 from vidboot.corruption.found import Shown
 from vidboot.corruption.row import LEAST_TALL, field, joined, mostly_within, pieces_of, strength_of
 from vidboot.corruption.tophat import legible_rows
@@ -95,7 +95,7 @@ def _lines(ink: np.ndarray) -> list[Box]:
     rows = legible_rows(ink)
     pieces = pieces_of(ink) if rows else []
     for row in rows:
-        if not any(intersection(line, row) > 0.5 * area(row) for line in lines):
+        if not any(share_in(row, line) > 0.5 for line in lines):
             tall = row[3] - row[1]
             letters = [
                 one for one in pieces if mostly_within(one, row[1], row[3]) and one[3] - one[1] >= LEAST_TALL * tall

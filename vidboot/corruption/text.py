@@ -13,8 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vidboot.boxes import Box, grow, intersection, iou, whole
-from vidboot.boxes import area as area_of
+from vidboot.boxes import Box, grow, iou, share_in, whole
 from vidboot.corruption import evidence
 from vidboot.corruption.cuts import Cuts
 from vidboot.corruption.fade import Strength, fade_in
@@ -169,8 +168,8 @@ class _Tracker:
     def _look(self, seconds: float, picture: Picture) -> None:
         """Find lines that are not followed yet."""
         for box in self._looks.at(picture.colours()):
-            known = [line for line in self.live if intersection(line.outline, box) > 0.3 * area_of(box)]
-            covered = sum(intersection(line.outline, box) for line in known) / max(area_of(box), 1e-6)
+            known = [line for line in self.live if share_in(box, line.outline) > 0.3]
+            covered = sum(share_in(box, line.outline) for line in known)
             if covered < 0.6 and not self._under_way(box):
                 self._begin(seconds, picture.grey, box)
             for line in known:
@@ -212,7 +211,7 @@ class _Tracker:
 
     def _under_way(self, box: Box) -> bool:
         """Whether a box shows a caption that is being followed on its way."""
-        return any(intersection(way.outline, box) > 0.6 * area_of(box) for way in self.moving)
+        return any(share_in(box, way.outline) > 0.6 for way in self.moving)
 
     def _look_back(self, line: Line) -> None:
         """Find the line's first frame, as far back from where it was seen first as frames show it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, IntBox, area, intersection
+from vidboot.boxes import Box, IntBox, grow, share_in
 
 TextDetector = Callable[[np.ndarray, int], np.ndarray]
 """Finds text in a frame (uint8 RGB [H, W, 3]), looking at it at a short side of so many pixels: boxes x0, y0, x1, y1 in
@@ -39,7 +39,7 @@ def _rows(strokes: np.ndarray, grey: np.ndarray) -> np.ndarray:
     for level in CONTRASTS:
         ink = strokes > level
         for row in legible_rows(ink):
-            if any(intersection(box, row) > COVERED * area(row) for box in boxes):
+            if any(share_in(row, box) > COVERED for box in boxes):
                 continue
             x0, y0, x1, y1 = row
             own = ink[y0:y1, x0:x1]
@@ -47,7 +47,7 @@ def _rows(strokes: np.ndarray, grey: np.ndarray) -> np.ndarray:
             # Letters are of one brightness, but for their edges, which are blurred: only the stronger half tells.
             spread = brightness[contrast >= np.median(contrast)].std()
             if contrast.mean() - spread >= LEAST_CLEAR + CLEARER * (y1 - y0) / min(height, width):
-                boxes.append((max(0, x0 - 2), max(0, y0 - 2), min(width, x1 + 2), min(height, y1 + 2)))
+                boxes.append(grow(row, 2, width, height))
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
