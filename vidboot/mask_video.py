@@ -17,17 +17,18 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from vidboot.boxes import around, clipped
 from vidboot.corruption.bars import DOUBTFUL, SURE, find_bars, or_panel
 from vidboot.corruption.found import Found, Frames, Picture, watch
+from vidboot.corruption.looks import SIDES
 from vidboot.corruption.ocr import OcrDetector
-from vidboot.corruption.static import grid, marks_in_one, sample, summarise
+from vidboot.corruption.static import SIDE, grid, marks_in_one, sample, summarise
 from vidboot.corruption.still import Changes, find_frozen
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import Thresholds
 from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 from vidboot.data.geometry import Orientation
 from vidboot.detections import Detected, write
 
-VERSION = 27
+VERSION = 27  # of what one video by itself tells: another with each change of a number that a detector decides by
+SAMPLES = 24  # frames spread over a video, in which bars and marks are looked for
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 
 
@@ -45,7 +46,6 @@ class Job:
     shots: int
     text_model: str | None
     """The .onnx of the text detector; None for the one without a model."""
-    thresholds: Thresholds
 
 
 def detect(job: Job, out: str, key: str) -> Iterator[bool]:
@@ -61,13 +61,12 @@ def detect(job: Job, out: str, key: str) -> Iterator[bool]:
 
 def look(job: Job) -> Detected:
     """Decode a video once and return what every detector finds."""
-    limits = job.thresholds
-    wanted = _spread(len(job.pts_seconds), limits.static.samples)
-    at_full_size = min(limits.static.samples, max(4, MOST_LUMA_BYTES // (job.width * job.height)))
+    wanted = _spread(len(job.pts_seconds), SAMPLES)
+    at_full_size = min(SAMPLES, max(4, MOST_LUMA_BYTES // (job.width * job.height)))
     wanted_whole = _spread(len(job.pts_seconds), at_full_size)
     luma: list[np.ndarray] = []
     small: list[np.ndarray] = []
-    size = grid(job.width, job.height, limits.static.side)
+    size = grid(job.width, job.height, SIDE)
 
     shrink = _Shrink("rgb24")
 
@@ -79,15 +78,15 @@ def look(job: Job) -> Detected:
 
     changes = Changes()
     frames = watch(_frames(job, keep), changes)
-    text = find_text(frames, text_detector(job.text_model), thresholds=limits.text)
+    text = find_text(frames, text_detector(job.text_model))
     lines = [_scaled(one, job, _work_size(job)) for one in text]
-    frozen = [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
+    frozen = [_scaled(one, job, (1, 1)) for one in find_frozen(changes)]
     bars = [or_panel(bar, lines) for bar in _bars(job, luma)] if luma else []
     found = [*lines, *frozen, *bars]
     if not small:
         return Detected(tuple(found), None)
     sampled = sample(small, _inside(bars, job, size))
-    for pixels, score in marks_in_one(sampled, thresholds=limits.static):
+    for pixels, score in marks_in_one(sampled):
         layer = enlarged(pixels, job.width, job.height)
         if not _is_text(layer, lines):
             found.append(_throughout(job, kind="mark", box=around(layer), layer=layer, score=score))
@@ -134,7 +133,7 @@ def _spread(frames: int, count: int) -> set[int]:
 
 def _work_size(job: Job) -> tuple[int, int]:
     """(width, height) of the frames text is looked for in: a short side of at most the largest the detector wants."""
-    scale = min(1.0, max(job.thresholds.text.sides) / min(job.width, job.height))
+    scale = min(1.0, max(SIDES) / min(job.width, job.height))
     return max(2, round(job.width * scale)), max(2, round(job.height * scale))
 
 
@@ -167,7 +166,7 @@ class _Shrink:
 def _bars(job: Job, luma: Sequence[np.ndarray]) -> list[Found]:
     shape = luma[0].shape
     same = [frame for frame in luma if frame.shape == shape]
-    bars = find_bars(same, shots=job.shots, thresholds=job.thresholds.bars)
+    bars = find_bars(same, shots=job.shots)
     if bars is None:
         return []
     found = []

@@ -9,7 +9,6 @@ from vidboot.corruption.found import Shown
 from vidboot.corruption.growth import growth_of
 from vidboot.corruption.template import Template
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import tophat_boxes
 from vidboot.trust import SURE
 
@@ -39,7 +38,7 @@ def grown(
 def test_words_that_pop_up_are_covered_at_every_size(sizes: list[float], still: bool) -> None:
     film = np.repeat(texture(H, W, 4)[None], 50, axis=0) if still else panning(50, H, W)
     boxes = grown(film, sizes)
-    events = find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
+    events = find_text(shown(film), tophat_boxes)
     sure = [one for one in events if one.score >= SURE]
     for t, box in enumerate(boxes, start=12):
         assert any(

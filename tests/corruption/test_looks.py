@@ -6,7 +6,6 @@ from scenes import as_boxes
 
 from vidboot.boxes import Box
 from vidboot.corruption.looks import Looks
-from vidboot.corruption.thresholds import TextThresholds
 
 HEIGHT, WIDTH = 100, 200
 
@@ -15,7 +14,7 @@ def seen(box: Box, height: int = HEIGHT, width: int = WIDTH) -> bool:
     def detector(frame: np.ndarray, side: int) -> np.ndarray:
         return as_boxes(box)
 
-    return Looks(detector, TextThresholds()).at(np.zeros((height, width, 3), np.uint8)) == [box]
+    return Looks(detector).at(np.zeros((height, width, 3), np.uint8)) == [box]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 from vidboot.corruption.background import background_moves
 from vidboot.corruption.found import Found
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import tophat_boxes
 from vidboot.trust import SURE
 
@@ -17,7 +16,7 @@ H, W = 144, 256
 
 
 def found(film: np.ndarray) -> list[Found]:
-    return find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
+    return find_text(shown(film), tophat_boxes)
 
 
 def test_a_caption_that_travels_is_covered_in_every_frame_it_is_in() -> None:
@@ -45,7 +44,7 @@ def test_only_what_is_longer_than_high_travels_as_a_caption(width: int, caption:
         boxes = [(columns[0], 60, columns[-1] + 1, 86)] if len(columns) else []
         return as_boxes(*boxes)
 
-    assert bool(find_text(shown(film), sees_it, thresholds=TextThresholds())) is caption
+    assert bool(find_text(shown(film), sees_it)) is caption
 
 
 @pytest.mark.parametrize(("camera", "along"), [(10, True), (6, False), (0, False), (-10, False)])
@@ -75,7 +74,7 @@ def test_credits_that_scroll_are_covered(black: bool) -> None:
         boxes = [(68, top - 3 * t, 188, top - 3 * t + 12) for top in tops if 0 <= top - 3 * t < H - 12]
         return as_boxes(*boxes)
 
-    events = [one for one in find_text(shown(film), sees_them, thresholds=TextThresholds()) if one.score >= SURE]
+    events = [one for one in find_text(shown(film), sees_them) if one.score >= SURE]
     seen = hidden = 0
     for t in range(20, 50):
         now = [one for one in events if one.first_seconds - 1e-6 <= t / FPS <= one.last_seconds + 1e-6]
@@ -98,4 +97,4 @@ def test_posters_that_a_tilting_camera_passes_are_no_credits() -> None:
         boxes = [box for box in boxes if 0 <= box[1] < H - 12]
         return as_boxes(*boxes)
 
-    assert [one for one in find_text(shown(film), sees_them, thresholds=TextThresholds()) if one.score >= SURE] == []
+    assert [one for one in find_text(shown(film), sees_them) if one.score >= SURE] == []

@@ -8,7 +8,6 @@ from vidboot.corruption.found import Found, Shown
 from vidboot.corruption.slide import LONGEST, Slide
 from vidboot.corruption.template import Template
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import tophat_boxes
 from vidboot.trust import SURE
 
@@ -20,7 +19,7 @@ FEW = [100, 45, 14]  # frames, as of 10 a second
 
 
 def found(film: np.ndarray) -> list[Found]:
-    return find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
+    return find_text(shown(film), tophat_boxes)
 
 
 def slid(
@@ -57,7 +56,7 @@ def test_a_caption_that_slides_in_and_out_is_hidden_in_every_frame_that_shows_it
 def test_its_way_is_the_same_in_a_film_that_begins_before_0() -> None:
     film = panning(60, H, W)
     slid(film, EASED)
-    events, then = (find_text(shown(film, t), tophat_boxes, thresholds=TextThresholds()) for t in (0, -10))
+    events, then = (find_text(shown(film, t), tophat_boxes) for t in (0, -10))
     assert len(events) > 1
     times, times_then = (np.array([(one.first_seconds, one.last_seconds) for one in found]) for found in (events, then))
     np.testing.assert_allclose(times_then, times - 10)

@@ -8,7 +8,6 @@ from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 from vidboot.corruption.found import Shown
 from vidboot.corruption.sudden import AFTER, Sudden, Switched
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.trust import SURE
 
 INK = letters(14, 100)
@@ -95,7 +94,7 @@ def test_what_comes_in_its_rows_is_part_of_a_line_within_six_heights(x: int, par
 def test_a_line_no_detector_reads_is_found_to_the_frame_if_it_comes_or_goes_at_once(first: int, last: int) -> None:
     film = np.clip(panning(50, H, W).astype(int) + 70, 0, 255).astype(np.uint8)
     burn(film, INK, 70, 110, first, last, alpha=0.7)
-    (one,) = find_text(shown(film), nothing, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), nothing)
     assert one.score >= SURE
     # Of one that is known only as it goes, what lies farther back is no longer at hand.
     assert (one.first_seconds, one.last_seconds) == (first / FPS if first else 2.0, last / FPS)
@@ -117,7 +116,7 @@ def test_words_of_a_fifth_of_a_second_are_found_and_if_they_follow_at_once_by_wh
         boxes = [(70, 110, 70 + width, 124) for width in widths[-1:]]
         return as_boxes(*boxes)
 
-    found = find_text(shown(film), sees_it if read else nothing, thresholds=TextThresholds())
+    found = find_text(shown(film), sees_it if read else nothing)
     assert [(one.first_seconds, one.last_seconds) for one in found] == [(t / FPS, (t + 2) / FPS) for t, _ in words]
     assert all(one.score >= SURE for one in found)
 
@@ -127,7 +126,7 @@ def test_words_of_a_fifth_of_a_second_are_found_and_if_they_follow_at_once_by_wh
 def test_what_comes_and_goes_at_once_is_a_line_from_three_frames_on(frames: int, lines: int, fps: float) -> None:
     film = panning(40, H, W)
     burn(film, INK, 70, 110, 15, 14 + frames)
-    assert len(find_text(shown(film, fps=fps), nothing, thresholds=TextThresholds())) == lines
+    assert len(find_text(shown(film, fps=fps), nothing)) == lines
 
 
 @pytest.mark.parametrize(("frames", "lines"), [(1, 0), (3, 1)])
@@ -139,14 +138,14 @@ def test_what_is_read_in_one_frame_alone_is_no_line(frames: int, lines: int) -> 
         boxes = [PLACE] if (frame[110:124, 70:170][INK] == 250).all() else []
         return as_boxes(*boxes)
 
-    assert len(find_text(shown(film), sees_it, thresholds=TextThresholds())) == lines
+    assert len(find_text(shown(film), sees_it)) == lines
 
 
 def test_a_ball_that_rolls_by_is_no_line() -> None:
     film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
     for t in range(40):
         cv2.circle(film[t], (10 + 6 * t, 100), 9, (250, 250, 250), -1)
-    assert find_text(shown(film), nothing, thresholds=TextThresholds()) == []
+    assert find_text(shown(film), nothing) == []
 
 
 def test_a_known_line_that_goes_is_no_wider_one_for_what_else_changes_in_its_rows() -> None:
@@ -162,5 +161,5 @@ def test_a_known_line_that_goes_is_no_wider_one_for_what_else_changes_in_its_row
     one = switched(film)[-1][1]
     assert (one.came, one.box[2] > 200) == (False, True)
     assert one.share_within([(30, 110, 130, 124)]) == pytest.approx(INK.sum() / (INK.sum() + 72), abs=0.02)
-    (found,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    (found,) = find_text(shown(film), sees_it)
     assert found.box[2] < 140

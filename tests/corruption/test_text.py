@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 
+from vidboot.corruption import text
 from vidboot.corruption.found import Found
 from vidboot.corruption.text import _Ended, _Tracker, find_text
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import tophat_boxes
 from vidboot.trust import SURE
 
@@ -17,7 +17,7 @@ H, W = 144, 256
 
 
 def found(film: np.ndarray) -> list[Found]:
-    return find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
+    return find_text(shown(film), tophat_boxes)
 
 
 @pytest.mark.parametrize(("first", "last"), [(7, 31), (13, 29), (20, 58)])
@@ -71,7 +71,7 @@ def test_one_that_stands_from_the_first_frame_on_and_goes_at_once_is_sure_unless
         boxes = [(70, 40, 70 + width, 40 + height)] if frame[40 : 40 + height, 70].min() > 200 else []
         return as_boxes(*boxes)
 
-    (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), sees_it)
     assert (one.score >= SURE) == sure
 
 
@@ -86,7 +86,7 @@ def test_one_that_something_moves_beside_for_a_while_is_sure_unless_it_is_higher
     def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         return as_boxes((70, 40, 70 + width, 40 + height))
 
-    (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), sees_it)
     assert (one.score >= SURE) == sure
     assert one.score > 0.3
 
@@ -126,7 +126,7 @@ def test_what_is_as_large_as_the_picture_is_no_line(box: tuple[int, int, int, in
     def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         return as_boxes(box)
 
-    assert bool(find_text(shown(film), sees_it, thresholds=TextThresholds())) is line
+    assert bool(find_text(shown(film), sees_it)) is line
 
 
 def test_the_detector_is_asked_twice_a_second_and_half_as_often_for_large_letters() -> None:
@@ -137,7 +137,7 @@ def test_the_detector_is_asked_twice_a_second_and_half_as_often_for_large_letter
         return as_boxes()
 
     film = panning(31, H, W)
-    assert find_text(shown(film), never, thresholds=TextThresholds()) == []
+    assert find_text(shown(film), never) == []
     # At 10 frames a second, two looks a second are a look at every fifth frame.
     assert (asked.count(352), asked.count(192)) == (7, 4)
 
@@ -147,11 +147,14 @@ def test_the_detector_is_asked_twice_a_second_and_half_as_often_for_large_letter
     [(58, [(52, 57)], 5.7), (60, [(5, 22), (23, 28)], 2.8)],
     ids=["at the end of the video", "right after another"],
 )
-def test_a_line_between_two_looks_is_found(frames: int, lines: list[tuple[int, int]], last_seconds: float) -> None:
+def test_a_line_between_two_looks_is_found(
+    frames: int, lines: list[tuple[int, int]], last_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "LOOKS_PER_SECOND", 1.0)
     film = panning(frames, H, W)
     for k, (first, last) in enumerate(lines):
         burn(film, letters(14, 100, seed=9 + k), 70, 110, first, last)
-    events = find_text(shown(film), tophat_boxes, thresholds=TextThresholds(looks_per_second=1.0))
+    events = find_text(shown(film), tophat_boxes)
     assert (lines[-1][0] / FPS, last_seconds) in {(one.first_seconds, one.last_seconds) for one in events}
 
 
@@ -168,7 +171,7 @@ def test_lines_are_the_same_whenever_their_film_begins_and_within_it() -> None:
     (one,) = found(film)
     assert (one.first_seconds, one.last_seconds) == (0, 4.4)
     for since in (-10, 100):
-        (then,) = find_text(shown(film, since), tophat_boxes, thresholds=TextThresholds())
+        (then,) = find_text(shown(film, since), tophat_boxes)
         assert (then.first_seconds, then.last_seconds) == pytest.approx((since, since + 4.4))
         assert (then.box, then.score) == (one.box, one.score)
 
@@ -193,7 +196,7 @@ def test_writing_on_the_wall_that_light_falls_on_bit_by_bit_waits_for_a_person()
         boxes = [(68, 58, 172, 76)] * bool(frame.mean() > film[4].mean())
         return as_boxes(*boxes)
 
-    (one,) = find_text(shown(film), sees_it_late, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), sees_it_late)
     assert one.score < SURE
 
 
@@ -213,7 +216,7 @@ def test_before_a_still_camera_a_clock_that_ticks_is_burnt_in_and_writing_on_the
     def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         return as_boxes([70, 60, 170, 74])
 
-    (one,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), sees_it)
     assert (one.score >= SURE) is sure
 
 
@@ -226,7 +229,7 @@ def test_stripes_that_are_alike_a_row_off_are_no_caption_that_slides() -> None:
     def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         return as_boxes([66, 56, 174, 78])
 
-    one, *later = find_text(shown(film), sees_it, thresholds=TextThresholds())
+    one, *later = find_text(shown(film), sees_it)
     assert one.score >= SURE
     assert one.first_seconds == 1
     assert covers(one, (70, 60, 170, 74))
@@ -263,7 +266,7 @@ def test_a_line_that_goes_with_the_camera_is_none() -> None:
 
 
 def test_a_film_of_a_thousand_lines_is_soon_done() -> None:
-    tracker, rng = _Tracker(tophat_boxes, TextThresholds()), np.random.default_rng(0)
+    tracker, rng = _Tracker(tophat_boxes), np.random.default_rng(0)
     tracker.ends = 1000.0
     for t, y in enumerate(rng.integers(80, 120, 1000).tolist()):
         event = Found(kind="subtitle", first_seconds=t, last_seconds=t + 0.9, box=(20, y, 200, y + 12), score=0.7)

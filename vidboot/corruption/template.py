@@ -11,8 +11,9 @@ from vidboot.boxes import IntBox
 from vidboot.corruption.fade import QUARTERS
 from vidboot.corruption.row import NEW, field, strength_of
 from vidboot.corruption.static import correlation
-from vidboot.corruption.thresholds import TextThresholds
 
+ABRUPT_DROP = 0.45  # a line comes or goes at once if its correlation one frame outside is below this,
+ABRUPT_LEFT = 0.5  # or its strokes are weaker than this share of theirs there, in each quarter of the line
 DENSE = 0.15  # of the strokes of the fullest row, or column: more may be letters that stay for the next line
 LEAST_NEW = 0.25  # share of the strokes of a line that come or go with it: else nothing is known of it
 MOSTLY = 0.25  # of a pixel, that strokes of a line made smaller fill
@@ -155,13 +156,13 @@ class Template:
         count = np.bincount(quarter, minlength=QUARTERS)
         return correlation(there, mean), np.bincount(quarter, along, minlength=QUARTERS) / np.maximum(count, 1)
 
-    def at_once(self, shown: np.ndarray, without: np.ndarray, thresholds: TextThresholds, *, quiet: bool) -> bool:
+    def at_once(self, shown: np.ndarray, without: np.ndarray, *, quiet: bool) -> bool:
         """Whether one of two neighbouring frames shows the line and the other nothing of it, or, where the picture
         around it is ``quiet``, in each quarter of it little more than what edges of the scene have."""
         match, left = self.look(without)
         _, whole = self.look(shown)
-        little = left <= thresholds.abrupt_left * np.maximum(whole, 0)
-        return match < thresholds.abrupt_drop or (quiet and bool(little.all()))
+        little = left <= ABRUPT_LEFT * np.maximum(whole, 0)
+        return match < ABRUPT_DROP or (quiet and bool(little.all()))
 
 
 def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:
