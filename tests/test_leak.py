@@ -118,7 +118,7 @@ def test_text_is_counted_by_the_installed_network_or_not_at_all(monkeypatch: pyt
     assert leak.text_finder() is None
     monkeypatch.setattr(leak, "find_model", lambda: Path("det.onnx"))
     boxes = np.zeros((3, 4), np.float32)
-    monkeypatch.setattr(leak, "OcrDetector", lambda model: lambda frame, side: (boxes, np.ones(3)))
+    monkeypatch.setattr(leak, "OcrDetector", lambda model: lambda frame, side: boxes)
     find_text = leak.text_finder()
     assert find_text is not None
     assert leak.text_hits(torch.zeros(2, 5, 3, 8, 8), find_text) == 300

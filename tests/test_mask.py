@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from vidboot import detections, mask_video, masks
 from vidboot import mask as mask_verb
 from vidboot.__main__ import app
-from vidboot.corruption.thresholds import Thresholds
 from vidboot.data.encode import save_video
 from vidboot.decisions import Decision, applied
 from vidboot.mask import detection_key
@@ -130,13 +129,14 @@ def test_a_mask_file_that_is_not_this_videos_stops_the_work_and_stays(folder: Pa
     assert content(work) == before
 
 
-def test_only_what_one_file_depends_on_makes_it_decoded_again() -> None:
-    limits = Thresholds()
-    folder = limits.model_copy(update={"folder": limits.folder.model_copy(update={"sure_sigma": 9.0})})
-    static = limits.model_copy(update={"static": limits.static.model_copy(update={"samples": 9})})
-    key = detection_key(None, limits)
-    assert detection_key(None, folder) == key
-    assert detection_key(None, static) != key
+def test_another_version_of_the_detectors_or_another_model_looks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "det.onnx"
+    model.write_bytes(b"weights")
+    keys = [detection_key(None), detection_key(model)]
+    monkeypatch.setattr(mask_video, "VERSION", mask_video.VERSION + 1)
+    assert len({*keys, detection_key(None), detection_key(model)}) == 4
 
 
 def test_what_is_decided_while_detectors_look_is_kept(
@@ -159,15 +159,17 @@ def test_what_is_decided_while_detectors_look_is_kept(
     assert {event.status for event in masks.load(path).events} == {"rejected"}
 
 
-def test_what_all_detectors_found_answers_for_some_of_them_too(folder: Path, tmp_path: Path) -> None:
+def test_whatever_kinds_are_asked_for_each_video_is_looked_at_once_by_all_detectors(
+    folder: Path, tmp_path: Path
+) -> None:
     work = tmp_path / "work"
-    assert mask(folder, work).exit_code == 0
-    before = content(work)
-    times = [path.stat().st_mtime_ns for path in sorted((work / detections.FOLDER).iterdir())]
     assert mask(folder, work, "--kinds", "bar").exit_code == 0
+    times = [path.stat().st_mtime_ns for path in sorted((work / detections.FOLDER).iterdir())]
+    assert {event.kind for path in (work / "masks").glob("*.json") for event in masks.load(path).events} == {"bar"}
     assert mask(folder, work).exit_code == 0
     assert times == [path.stat().st_mtime_ns for path in sorted((work / detections.FOLDER).iterdir())]
-    assert content(work) == before
+    assert mask(folder, tmp_path / "other").exit_code == 0
+    assert content(tmp_path / "other") == content(work)
 
 
 def test_seconds_hidden_twice_count_once_and_what_was_redrawn_is_one_event(folder: Path, tmp_path: Path) -> None:
@@ -191,9 +193,8 @@ def test_a_bar_is_found_where_it_is_displayed(tmp_path: Path, matrix: Matrix) ->
     display_by(path, matrix)
     bar = displayed(np.arange(H)[:, None].repeat(W, 1) < 10, matrix)
     height, width = bar.shape
-    job = mask_video.Job(str(path), width, height, np.arange(30) / FPS, 2, ("bar",), None, Thresholds())
-    (found,) = mask_video.look(job).found
-    assert found.box is not None
+    job = mask_video.Job(str(path), width, height, np.arange(30) / FPS, 2, None)
+    (found,) = (one for one in mask_video.look(job).found if one.kind == "bar")
     x0, y0, x1, y1 = (round(side) for side in found.box)
     assert bar[y0:y1, x0:x1].all()
     assert bar.sum() == (y1 - y0) * (x1 - x0)

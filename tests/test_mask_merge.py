@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vidboot import masks
+from vidboot.boxes import around
 from vidboot.corruption.found import Found
 from vidboot.data.records import FileRecord
 from vidboot.detections import Detected
@@ -48,7 +49,7 @@ def test_kinds_that_were_not_looked_for_stay() -> None:
     before = merged(RECORD, [line(0, 2)], None, ("subtitle",))
     layer = np.zeros((30, 40), bool)
     layer[2:5, 3:9] = True
-    mark = Found(kind="mark", first_seconds=0, last_seconds=9, layer=layer)
+    mark = Found(kind="mark", first_seconds=0, last_seconds=9, box=around(layer), layer=layer)
     after = merged(RECORD, [mark], before, ("mark",))
     assert {event.kind for event in after.events} == {"subtitle", "mark"}
     np.testing.assert_array_equal(after.layers[0], layer)
@@ -58,7 +59,7 @@ def test_a_surer_mark_stays_beside_a_doubtful_one_of_the_folder_and_a_surer_one_
     logo, room = np.zeros((90, 160), bool), np.zeros((90, 160), bool)
     logo[5:20, 5:40], room[:60] = True, True
     file = FileRecord(path="a", status="usable", frames=10, width=160, height=90, fps=10.0, sha256="a" * 64)
-    own = Found(kind="mark", first_seconds=0, last_seconds=1, layer=logo, score=0.6)
+    own = Found(kind="mark", first_seconds=0, last_seconds=1, box=around(logo), layer=logo, score=0.6)
     seconds = np.arange(10) / 10
     for by_itself, across, scores in (
         ((own,), [(room, 0.4)], [0.4, 0.6]),

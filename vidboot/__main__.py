@@ -54,7 +54,7 @@ def mask(
     videos: Videos,
     decisions: Annotated[Path | None, typer.Option("--apply", help="Merge what the page saved; find nothing.")] = None,
     page: Annotated[Path | None, typer.Option(help="Where the review page goes; default WORK/review.html.")] = None,
-    kinds: Annotated[str | None, typer.Option(help="Look for these only, separated by commas; default all.")] = None,
+    kinds: Annotated[str | None, typer.Option(help="Mask these only, separated by commas; default all.")] = None,
     text_model: Annotated[
         Path | None, typer.Option(help="An .onnx text detector; default that of the extra ocr.")
     ] = None,

@@ -20,6 +20,12 @@ def intersection(a: Box, b: Box) -> float:
     return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
 
 
+def share_in(box: Box, other: Box) -> float:
+    """Return the share of a box that lies in another; 0 of an empty one."""
+    own = area(box)
+    return intersection(box, other) / own if own > 0 else 0.0
+
+
 def iou(a: Box, b: Box) -> float:
     """Return the shared area over the area of both; 0 of two empty boxes."""
     shared = intersection(a, b)
@@ -30,7 +36,13 @@ def iou(a: Box, b: Box) -> float:
 def grow(box: Box, by: float, width: int, height: int) -> Box:
     """Return the box with ``by`` more pixels on each side, within the frame."""
     x0, y0, x1, y1 = box
-    return max(0.0, x0 - by), max(0.0, y0 - by), min(float(width), x1 + by), min(float(height), y1 + by)
+    return clipped((x0 - by, y0 - by, x1 + by, y1 + by), width, height)
+
+
+def clipped(box: Box, width: int, height: int) -> Box:
+    """Return what of a box lies within the frame."""
+    x0, y0, x1, y1 = box
+    return max(0.0, x0), max(0.0, y0), min(float(width), x1), min(float(height), y1)
 
 
 def whole(box: Box, width: int, height: int) -> IntBox:

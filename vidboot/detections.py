@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +25,20 @@ class Detected:
     static: StaticSummary | None
 
 
-def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> None:
-    """Write a result, whole or not at all; ``key`` names the settings it was made with, ``kinds`` what it tells of."""
+def write(path: Path, detected: Detected, key: str) -> None:
+    """Write a result, whole or not at all; ``key`` names the settings it was made with."""
     layers = [one.layer for one in detected.found if one.layer is not None]
     strokes = [one.strokes for one in detected.found if one.strokes is not None]
     events = [
         {"kind": one.kind, "first_seconds": one.first_seconds, "last_seconds": one.last_seconds, "score": one.score}
-        | ({"box": one.box} if one.box else {})
-        | ({"strokes": one.strokes.shape} if one.strokes is not None else {})
+        | {
+            "box": one.box,
+            "layer": one.layer is not None,
+            "strokes": None if one.strokes is None else one.strokes.shape,
+        }
         for one in detected.found
     ]
-    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "kinds": kinds, "events": events}))}
+    arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps({"key": key, "events": events}))}
     if layers:
         arrays["layers"] = np.stack(layers)
     if strokes:
@@ -51,28 +53,28 @@ def write(path: Path, detected: Detected, key: str, kinds: Sequence[str]) -> Non
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
-    """Return a result of the same settings that tells of these kinds, and maybe others; None if there is none whole."""
+def read(path: Path, key: str) -> Detected | None:
+    """Return a result of the same settings; None if there is none whole."""
     try:
-        return _read(path, key, kinds)
+        return _read(path, key)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _read(path: Path, key: str, kinds: Sequence[str]) -> Detected | None:
+def _read(path: Path, key: str) -> Detected | None:
     with np.load(path) as arrays:
         header = json.loads(str(arrays["header"]))
-        if header["key"] != key or not {*kinds} <= {*header["kinds"]}:
+        if header["key"] != key:
             return None
         layers = iter(arrays["layers"]) if "layers" in arrays else iter(())
         strokes, at, found = arrays["strokes"] if "strokes" in arrays else np.zeros(0, np.uint8), 0, []
         for event in header["events"]:
-            if "strokes" in event:
+            event |= {"box": tuple(event["box"]), "layer": next(layers) if event["layer"] else None}
+            if event["strokes"]:
                 h, w = event["strokes"]
                 packed = strokes[at : at + -(-h * w // 8)]
                 at += len(packed)
                 event["strokes"] = np.unpackbits(packed, count=h * w).reshape(h, w).astype(bool)
-            what = {"box": tuple(event["box"])} if "box" in event else {"layer": next(layers)}
-            found.append(Found(**{**event, **what}))
+            found.append(Found(**event))
         static = StaticSummary(*(arrays[k] for k in ("gradient", "colours", "looks"))) if "gradient" in arrays else None
     return Detected(tuple(found), static)

@@ -73,7 +73,7 @@ def text_finder() -> FindText | None:
     if model is None:
         return None
     detect = OcrDetector(model)
-    return lambda frame: list(detect(frame, TEXT_SIDE)[0])
+    return lambda frame: list(detect(frame, TEXT_SIDE))
 
 
 def text_hits(videos: Tensor, find_text: FindText) -> float:

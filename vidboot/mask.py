@@ -19,7 +19,6 @@ from vidboot import detections, mask_video, masks
 from vidboot.corruption.folder import folder_marks, needed, sureness
 from vidboot.corruption.kin import moved
 from vidboot.corruption.static import StaticSummary
-from vidboot.corruption.thresholds import Thresholds
 from vidboot.data import workers
 from vidboot.data.frame_times import frame_times
 from vidboot.data.locks import one_at_a_time
@@ -43,7 +42,6 @@ def mask(
     *,
     kinds: Sequence[str] = KINDS,
     text_model: Path | None = None,
-    thresholds: Thresholds | None = None,
     progress: Progress = silent,
     worker_count: int = 2,
 ) -> dict[str, Any]:
@@ -52,9 +50,8 @@ def mask(
     Args:
         videos: the folder, or the one file, that was scanned.
         work: its working folder, with ``files.jsonl`` and ``shots.jsonl``.
-        kinds: of events to look for; events of other kinds stay as they were.
+        kinds: of events to write; events of other kinds stay as they were.
         text_model: an .onnx text detector; None: the text detector that needs no model.
-        thresholds: of the detectors.
         progress: told as files are done.
         worker_count: processes that decode.
 
@@ -63,7 +60,6 @@ def mask(
             written then.
         WorkFailed: not one video could be looked at.
     """
-    limits = thresholds or Thresholds()
     kinds = check_kinds(kinds)
     if text_model is not None and not text_model.is_file():
         raise ValueError(f"there is no text model {text_model}")
@@ -72,10 +68,10 @@ def mask(
     for sha in by_sha:
         _load_written(folder, sha)  # one that cannot be read is told before the work
     seconds = frame_times(files, read_shots(work))
-    results, failed = _detect_all(videos, work, by_sha, seconds, kinds, text_model, limits, progress, worker_count)
+    results, failed = _detect_all(videos, work, by_sha, seconds, text_model, progress, worker_count)
     if failed and not results:
         raise WorkFailed(f"not one video could be looked at: {next(iter(failed.values()))}")
-    across = _folder_pass(results, by_sha, limits) if "mark" in kinds else {}
+    across = _folder_pass(results, by_sha) if "mark" in kinds else {}
     saved: dict[str, masks.Mask] = {}
     folder.mkdir(exist_ok=True)
     with one_at_a_time(folder):
@@ -115,20 +111,18 @@ def _detect_all(
     work: Path,
     by_sha: Mapping[str, FileRecord],
     seconds: Mapping[str, np.ndarray],
-    kinds: Sequence[str],
     model: Path | None,
-    limits: Thresholds,
     progress: Progress,
     worker_count: int,
 ) -> tuple[dict[str, Detected], dict[str, str]]:
     """Results by SHA-256 for the files that could be looked at, and what went wrong with the others by path."""
     folder = work / detections.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    key = detection_key(model, limits)
+    key = detection_key(model)
     results: dict[str, Detected] = {}
     tasks = []
     for sha, file in by_sha.items():
-        known = detections.read(folder / f"{sha}.npz", key, kinds)
+        known = detections.read(folder / f"{sha}.npz", key)
         if known is not None:
             results[sha] = known
             progress(len(results), len(by_sha), file.path)
@@ -139,9 +133,7 @@ def _detect_all(
             height=file.height,
             pts_seconds=seconds[sha],
             shots=1 + _changes_of_picture(file, seconds[sha]),
-            kinds=tuple(kinds),
             text_model=str(model) if model else None,
-            thresholds=limits,
         )
         size = max(1.0, file.width * file.height / (1280 * 720))
         limit_seconds = LEAST_LIMIT_SECONDS + LIMIT_PER_VIDEO_SECOND * file.seconds * size
@@ -151,7 +143,7 @@ def _detect_all(
     failed: dict[str, str] = {}
     for outcome in workers.run(tasks, worker_count):
         sha = Path(outcome.task.arguments[1]).stem
-        known = detections.read(folder / f"{sha}.npz", key, kinds)
+        known = detections.read(folder / f"{sha}.npz", key)
         if known is None:
             changed = outcome.result is False
             failed[by_sha[sha].path] = (
@@ -169,15 +161,14 @@ def _changes_of_picture(file: FileRecord, seconds: np.ndarray) -> int:
     return sum(not np.isclose(cut, gaps).any() for cut in file.cuts)
 
 
-def detection_key(model: Path | None, limits: Thresholds) -> str:
+def detection_key(model: Path | None) -> str:
     """Name what one file's result depends on: nothing that only the comparison of files uses."""
-    of_one_file = limits.model_dump_json(exclude={"folder"})
-    text = [mask_video.VERSION, (model.name, model.stat().st_size) if model else None, of_one_file]
+    text = [mask_video.VERSION, (model.name, model.stat().st_size) if model else None]
     return hashlib.sha256(repr(text).encode()).hexdigest()[:16]
 
 
 def _folder_pass(
-    results: Mapping[str, Detected], by_sha: Mapping[str, FileRecord], limits: Thresholds
+    results: Mapping[str, Detected], by_sha: Mapping[str, FileRecord]
 ) -> dict[str, list[tuple[np.ndarray, float]]]:
     """Marks that several videos of one picture shape share: (pixels at the source's size, score) by SHA-256."""
     shapes: dict[tuple[int, ...], list[str]] = defaultdict(list)
@@ -187,11 +178,11 @@ def _folder_pass(
     found: dict[str, list[tuple[np.ndarray, float]]] = defaultdict(list)
     for members in shapes.values():
         clips = [_static(results[sha]) for sha in members]
-        for mark in folder_marks(clips, thresholds=limits.folder):
+        for mark in folder_marks(clips):
             for sha, presence, by in zip(members, mark.presence.tolist(), mark.shifts, strict=True):
-                if presence >= needed(mark, limits.folder):
+                if presence >= needed(mark):
                     file = by_sha[sha]
-                    score = sureness(mark, presence, limits.folder)
+                    score = sureness(mark, presence)
                     found[sha].append((mask_video.enlarged(moved(mark.pixels, by), file.width, file.height), score))
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidboot.boxes import Box, around
+from vidboot.boxes import around
 from vidboot.corruption.found import Found, of_mark
 from vidboot.data.records import FileRecord
 from vidboot.decisions import gathered, merge
@@ -39,8 +39,8 @@ def all_found(
             for one in found
             if one.layer is None or one.score > score or (one.layer & pixels).sum() < 0.5 * one.layer.sum()
         ]
-        first, last = float(pts_seconds[0]), float(pts_seconds[-1])
-        found.append(Found(kind="mark", first_seconds=first, last_seconds=last, layer=pixels, score=score))
+        first, last, box = float(pts_seconds[0]), float(pts_seconds[-1]), around(pixels)
+        found.append(Found(kind="mark", first_seconds=first, last_seconds=last, box=box, layer=pixels, score=score))
         if score >= SURE:
             found = [one for one in found if not of_mark(one, pixels)]
     frame = (0.0, 0.0, float(file.width), float(file.height))
@@ -73,15 +73,13 @@ def _mask(file: FileRecord, found: Sequence[Found]) -> Mask:
     events: list[Event] = []
     layers: list[np.ndarray] = []
     taken: set[str] = set()
-    placed = [(one, around(one.layer) if one.box is None and one.layer is not None else one.box) for one in found]
-    for one, box in sorted(placed, key=lambda pair: (pair[0].first_seconds, pair[0].kind, pair[1])):
-        assert box is not None
+    for one in sorted(found, key=lambda one: (one.first_seconds, one.kind, one.box)):
         event = Event(
-            id=_name(one, box, taken),
+            id=_name(one, taken),
             kind=one.kind,
             first_seconds=round(one.first_seconds, 6),
             last_seconds=round(one.last_seconds, 6),
-            box=None if one.layer is not None else box,
+            box=None if one.layer is not None else one.box,
             layer=None if one.layer is None else len(layers),
             score=round(one.score, 3),
         )
@@ -92,7 +90,7 @@ def _mask(file: FileRecord, found: Sequence[Found]) -> Mask:
     return Mask(file.sha256, file.width, file.height, tuple(events), stacked)
 
 
-def _name(one: Found, box: Box, taken: set[str]) -> str:
+def _name(one: Found, taken: set[str]) -> str:
     """A name made of what the event is, so that the same event found again has the same one."""
-    name = f"{one.kind}-{one.first_seconds:.2f}-{round(box[0])}-{round(box[1])}"
+    name = f"{one.kind}-{one.first_seconds:.2f}-{round(one.box[0])}-{round(one.box[1])}"
     return next(n for k in range(len(taken) + 1) if (n := name if k == 0 else f"{name}-{k}") not in taken)

@@ -14,23 +14,22 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vidboot.boxes import area, intersection
-from vidboot.corruption.bars import find_bars
+from vidboot.boxes import around, clipped
+from vidboot.corruption.bars import DOUBTFUL, SURE, find_bars, or_panel
 from vidboot.corruption.found import Found, Frames, Picture, watch
+from vidboot.corruption.looks import SIDES
 from vidboot.corruption.ocr import OcrDetector
-from vidboot.corruption.static import grid, mark_in_one, sample, summarise
+from vidboot.corruption.static import SIDE, grid, marks_in_one, sample, summarise
 from vidboot.corruption.still import Changes, find_frozen
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import Thresholds
 from vidboot.corruption.tophat import TextDetector, tophat_boxes
 from vidboot.data.decode import Video
 from vidboot.data.geometry import Orientation
 from vidboot.detections import Detected, write
 
-VERSION = 26
+VERSION = 27  # of what one video by itself tells: another with each change of a number that a detector decides by
+SAMPLES = 24  # frames spread over a video, in which bars and marks are looked for
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
-SURE_BAR, PANEL, DOUBTFUL_BAR = 0.9, 0.8, 0.4  # scores
-PANEL_SECONDS = 1.0  # for so long a line stands on a panel, at least
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,8 @@ class Job:
     pts_seconds: np.ndarray
     """Of every frame, [T] float64."""
     shots: int
-    kinds: tuple[str, ...]
     text_model: str | None
     """The .onnx of the text detector; None for the one without a model."""
-    thresholds: Thresholds
 
 
 def detect(job: Job, out: str, key: str) -> Iterator[bool]:
@@ -58,66 +55,42 @@ def detect(job: Job, out: str, key: str) -> Iterator[bool]:
     with open(job.path, "rb") as content:
         same = hashlib.file_digest(content, "sha256").hexdigest() == Path(out).stem
     if same:
-        write(Path(out), found, key, job.kinds)
+        write(Path(out), found, key)
     yield same
 
 
 def look(job: Job) -> Detected:
     """Decode a video once and return what every detector finds."""
-    limits = job.thresholds
-    wanted = _spread(len(job.pts_seconds), limits.static.samples)
-    at_full_size = min(limits.static.samples, max(4, MOST_LUMA_BYTES // (job.width * job.height)))
+    wanted = _spread(len(job.pts_seconds), SAMPLES)
+    at_full_size = min(SAMPLES, max(4, MOST_LUMA_BYTES // (job.width * job.height)))
     wanted_whole = _spread(len(job.pts_seconds), at_full_size)
     luma: list[np.ndarray] = []
     small: list[np.ndarray] = []
-    size = grid(job.width, job.height, limits.static.side)
+    size = grid(job.width, job.height, SIDE)
 
     shrink = _Shrink("rgb24")
 
     def keep(index: int, picture: VideoFrame, orientation: Orientation) -> None:
         if index in wanted_whole:
-            luma.append(orientation.upright(_luma(picture)))
+            luma.append(orientation.upright(picture.to_ndarray(format="gray")))
         if index in wanted:
             small.append(shrink(picture, orientation, *size))
 
     changes = Changes()
-    frames = _frames(job, keep)
-    found: list[Found] = []
-    if "frozen" in job.kinds:
-        frames = watch(frames, changes)
-    if "subtitle" in job.kinds:
-        text = find_text(frames, text_detector(job.text_model), thresholds=limits.text)
-        found += [_scaled(one, job, _work_size(job)) for one in text]
-    else:
-        for _ in frames:
-            pass
-    if "frozen" in job.kinds:
-        found += [_scaled(one, job, (1, 1)) for one in find_frozen(changes, thresholds=limits.still)]
-    bars = [_or_panel(bar, found) for bar in _bars(job, luma)] if luma else []
-    if "bar" in job.kinds:
-        found += bars
-    static = None
-    if "mark" in job.kinds and small:
-        sampled = sample(small, _inside(bars, job, size))
-        static = summarise(sampled)
-        for pixels, score in mark_in_one(sampled, thresholds=limits.static):
-            layer = enlarged(pixels, job.width, job.height)
-            if not _is_text(layer, found):
-                found.append(_throughout(job, kind="mark", layer=layer, score=score))
-    return Detected(tuple(found), static)
-
-
-def _or_panel(bar: Found, found: Sequence[Found]) -> Found:
-    """A bar on one side alone may be a wall of the scene, but not one with lines of text that stand on it: a panel."""
-    if bar.score < SURE_BAR and any(_stands_on(one, bar) for one in found):
-        return replace(bar, score=PANEL)
-    return bar
-
-
-def _stands_on(one: Found, bar: Found) -> bool:
-    if one.kind != "subtitle" or one.box is None or bar.box is None:
-        return False
-    return one.last_seconds - one.first_seconds > PANEL_SECONDS and intersection(one.box, bar.box) > 0.9 * area(one.box)
+    frames = watch(_frames(job, keep), changes)
+    text = find_text(frames, text_detector(job.text_model))
+    lines = [_scaled(one, job, _work_size(job)) for one in text]
+    frozen = [_scaled(one, job, (1, 1)) for one in find_frozen(changes)]
+    bars = [or_panel(bar, lines) for bar in _bars(job, luma)] if luma else []
+    found = [*lines, *frozen, *bars]
+    if not small:
+        return Detected(tuple(found), None)
+    sampled = sample(small, _inside(bars, job, size))
+    for pixels, score in marks_in_one(sampled):
+        layer = enlarged(pixels, job.width, job.height)
+        if not _is_text(layer, lines):
+            found.append(_throughout(job, kind="mark", box=around(layer), layer=layer, score=score))
+    return Detected(tuple(found), summarise(sampled))
 
 
 def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -126,7 +99,6 @@ def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int
         return None
     x0, y0, x1, y1 = 0.0, 0.0, float(job.width), float(job.height)
     for bar in bars:
-        assert bar.box is not None
         left, top, right, bottom = bar.box
         if bottom - top >= job.height:
             x0, x1 = (max(x0, right), x1) if left == 0 else (x0, min(x1, left))
@@ -141,13 +113,12 @@ def _inside(bars: Sequence[Found], job: Job, size: tuple[int, int]) -> tuple[int
     )
 
 
-def _is_text(layer: np.ndarray, found: Sequence[Found]) -> bool:
+def _is_text(layer: np.ndarray, lines: Sequence[Found]) -> bool:
     """Whether text that was found already covers a mark."""
     left = layer.copy()
-    for one in found:
-        if one.kind == "subtitle" and one.box is not None:
-            x0, y0, x1, y1 = (round(v) for v in one.box)
-            left[y0:y1, x0:x1] = False
+    for line in lines:
+        x0, y0, x1, y1 = (round(v) for v in line.box)
+        left[y0:y1, x0:x1] = False
     return left.sum() < 0.2 * layer.sum()
 
 
@@ -162,7 +133,7 @@ def _spread(frames: int, count: int) -> set[int]:
 
 def _work_size(job: Job) -> tuple[int, int]:
     """(width, height) of the frames text is looked for in: a short side of at most the largest the detector wants."""
-    scale = min(1.0, max(job.thresholds.text.sides) / min(job.width, job.height))
+    scale = min(1.0, max(SIDES) / min(job.width, job.height))
     return max(2, round(job.width * scale)), max(2, round(job.height * scale))
 
 
@@ -192,22 +163,15 @@ class _Shrink:
         return np.ascontiguousarray(orientation.upright(small.to_ndarray()))
 
 
-def _luma(picture: VideoFrame) -> np.ndarray:
-    grey = picture.reformat(format="gray")
-    plane = grey.planes[0]
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return lines[: grey.height, : grey.width].copy()
-
-
 def _bars(job: Job, luma: Sequence[np.ndarray]) -> list[Found]:
     shape = luma[0].shape
     same = [frame for frame in luma if frame.shape == shape]
-    bars = find_bars(same, shots=job.shots, thresholds=job.thresholds.bars)
+    bars = find_bars(same, shots=job.shots)
     if bars is None:
         return []
     found = []
     height, width = shape
-    for (left, top, right, bottom), score in ((bars.sure, SURE_BAR), (bars.doubtful, DOUBTFUL_BAR)):
+    for (left, top, right, bottom), score in ((bars.sure, SURE), (bars.doubtful, DOUBTFUL)):
         boxes = {
             (0, 0, left, height),
             (0, 0, width, top),
@@ -224,10 +188,9 @@ def _throughout(job: Job, **what: Any) -> Found:
 
 
 def _scaled(found: Found, job: Job, size: tuple[int, int]) -> Found:
-    assert found.box is not None
     x, y = job.width / size[0], job.height / size[1]
     x0, y0, x1, y1 = found.box
-    box = (max(0.0, x0 * x), max(0.0, y0 * y), min(float(job.width), x1 * x), min(float(job.height), y1 * y))
+    box = clipped((x0 * x, y0 * y, x1 * x, y1 * y), job.width, job.height)
     return replace(found, box=tuple(round(v, 2) for v in box))  # type: ignore[arg-type]
 
 

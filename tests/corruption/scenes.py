@@ -1,5 +1,6 @@
 """Small moving pictures with overlays whose pixels and frames are known."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import cv2
@@ -50,14 +51,18 @@ def burn(film: np.ndarray, ink: np.ndarray, x: int, y: int, first: int, last: in
     under[:, ink] = np.round(under[:, ink] * (1 - alpha) + 250 * alpha).astype(np.uint8)
 
 
-def shown(film: np.ndarray) -> Frames:
-    """Yield (seconds, picture) at `FPS`."""
+def shown(film: np.ndarray, since: float = 0, *, fps: float = FPS) -> Frames:
+    """Yield (seconds, picture), the first at ``since``."""
     for t, frame in enumerate(film):
-        yield t / FPS, Picture(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), partial(np.copy, frame))
+        yield since + t / fps, Picture(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), partial(np.copy, frame))
+
+
+def as_boxes(*boxes: Sequence[float]) -> np.ndarray:
+    """Return what a text detector does, float32 [n, 4]."""
+    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 def covers(one: Found, box: tuple[int, int, int, int]) -> bool:
     """Whether the box of what was found holds another."""
-    assert one.box is not None
     x0, y0, x1, y1 = one.box
     return x0 <= box[0] and y0 <= box[1] and x1 >= box[2] and y1 >= box[3]

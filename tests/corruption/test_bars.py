@@ -1,5 +1,6 @@
 """Bars are found to the pixel, and dark scenes have none; frozen spans to the frame."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -7,13 +8,10 @@ import numpy as np
 import pytest
 from scenes import FPS, panning, shown, texture
 
-from vidboot.corruption.bars import Bars, Widths, find_bars
-from vidboot.corruption.found import watch
+from vidboot.corruption.bars import Bars, Widths, find_bars, or_panel
+from vidboot.corruption.found import Found, watch
 from vidboot.corruption.still import Changes, find_frozen
-from vidboot.corruption.thresholds import BarThresholds, StillThresholds
 from vidboot.trust import SURE
-
-LIMITS = BarThresholds()
 
 
 def scene(n: int = 6, height: int = 90, width: int = 120) -> list[np.ndarray]:
@@ -29,7 +27,7 @@ def barred(left: int = 0, top: int = 0, right: int = 0, bottom: int = 0) -> list
 
 
 def sure(frames: list[np.ndarray], shots: int = 1) -> Widths:
-    bars = find_bars(frames, shots=shots, thresholds=LIMITS)
+    bars = find_bars(frames, shots=shots)
     assert bars is not None
     return bars.sure
 
@@ -46,7 +44,7 @@ def test_a_single_bar_counts_only_if_it_survives_a_cut() -> None:
 
 
 def test_a_single_bar_without_a_cut_waits_for_a_person() -> None:
-    assert find_bars(barred(top=12), shots=1, thresholds=LIMITS) == Bars((0, 0, 0, 0), (0, 12, 0, 0))
+    assert find_bars(barred(top=12), shots=1) == Bars((0, 0, 0, 0), (0, 12, 0, 0))
 
 
 def test_text_in_a_bar_does_not_end_it() -> None:
@@ -91,7 +89,7 @@ def test_hills_under_a_black_sky_over_a_black_lake_have_no_bars() -> None:
         sky, lake = (20 + 6 * np.sin(x / 9)).astype(int), (68 + 5 * np.sin(x / 13)).astype(int)
         rows = np.arange(90)[:, None]
         frame[(rows < sky) | (rows > lake)] = 16
-    assert find_bars(frames, shots=2, thresholds=LIMITS) == Bars((0, 0, 0, 0), (0, 0, 0, 0))
+    assert find_bars(frames, shots=2) == Bars((0, 0, 0, 0), (0, 0, 0, 0))
 
 
 def test_bars_thinner_than_four_pixels_are_ignored() -> None:
@@ -99,7 +97,7 @@ def test_bars_thinner_than_four_pixels_are_ignored() -> None:
 
 
 def test_nothing_is_said_of_a_dark_video() -> None:
-    assert find_bars([frame // 8 for frame in scene()], shots=1, thresholds=LIMITS) is None
+    assert find_bars([frame // 8 for frame in scene()], shots=1) is None
 
 
 def test_a_bright_thing_in_the_dark_has_no_bars_around_it() -> None:
@@ -114,7 +112,7 @@ def frozen_spans(film: np.ndarray) -> list[tuple[float, float]]:
     changes = Changes()
     for _ in watch(shown(film), changes):
         pass
-    found = find_frozen(changes, thresholds=StillThresholds())
+    found = find_frozen(changes)
     return [(f.first_seconds, f.last_seconds) for f in found if f.score >= SURE]
 
 
@@ -151,5 +149,19 @@ def test_a_still_camera_is_not_frozen() -> None:
 @pytest.mark.parametrize("shape", [(2, 64), (64, 2), (4, 4)])
 def test_a_picture_of_a_few_rows_has_no_bars(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (4, *shape), dtype=np.uint8)
-    bars = find_bars(list(noise), shots=1, thresholds=LIMITS)
+    bars = find_bars(list(noise), shots=1)
     assert bars is None or bars.sure == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("box", "seconds", "score"),
+    [((10, 2, 60, 8), 2, 0.8), ((10, 2, 60, 8), 0.8, 0.4), ((10, 2, 60, 14), 2, 0.4)],
+    ids=["stands on it", "for a moment", "reaches out of it"],
+)
+def test_a_bar_alone_is_sure_where_a_line_of_text_stands_on_it(
+    box: tuple[float, float, float, float], seconds: float, score: float
+) -> None:
+    bar = Found(kind="bar", first_seconds=0, last_seconds=9, box=(0, 0, 160, 10), score=0.4)
+    line = Found(kind="subtitle", first_seconds=1, last_seconds=1 + seconds, box=box, score=0.3)
+    assert or_panel(bar, [line]).score == score
+    assert or_panel(replace(bar, score=0.9), [line]).score == 0.9

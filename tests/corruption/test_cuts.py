@@ -5,14 +5,13 @@ import pytest
 from scenes import texture
 
 from vidboot.corruption.cuts import Cuts
-from vidboot.corruption.thresholds import TextThresholds
 
 H, W = 144, 256
 ONE, OTHER = (texture(H, W, seed)[..., 0] for seed in (1, 2))
 
 
 def cuts(*frames: np.ndarray) -> list[bool]:
-    watcher = Cuts(TextThresholds())
+    watcher = Cuts()
     return [watcher.see(frame) for frame in frames]
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scenes import FPS, burn, covers, letters, panning, shown, texture
 
+from vidboot.corruption.found import Shown
 from vidboot.corruption.growth import growth_of
 from vidboot.corruption.template import Template
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import tophat_boxes
 from vidboot.trust import SURE
 
@@ -38,7 +38,7 @@ def grown(
 def test_words_that_pop_up_are_covered_at_every_size(sizes: list[float], still: bool) -> None:
     film = np.repeat(texture(H, W, 4)[None], 50, axis=0) if still else panning(50, H, W)
     boxes = grown(film, sizes)
-    events = find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
+    events = find_text(shown(film), tophat_boxes)
     sure = [one for one in events if one.score >= SURE]
     for t, box in enumerate(boxes, start=12):
         assert any(
@@ -50,12 +50,24 @@ def test_words_that_pop_up_are_covered_at_every_size(sizes: list[float], still: 
 def test_a_line_that_comes_at_its_size_did_not_grow_nor_what_a_cut_brought() -> None:
     film = panning(50, H, W)
     *_, box = grown(film, GROWING)
-    past = [(t / FPS, frame[..., 0], False) for t, frame in enumerate(film)][16::-1]
-    template = Template(past[0][1], box)
-    found = growth_of(template, past)
+    past = [Shown(t / FPS, frame[..., 0]) for t, frame in enumerate(film)][16::-1]
+    pattern = Template(past[0][1], box).pattern
+    found = growth_of(pattern, past)
     assert found is not None
     assert found.began == pytest.approx(1.1)
-    cut = [(seconds, grey, seconds == 1.6) for seconds, grey, _ in past]
-    assert growth_of(template, cut) is None
-    without = [past[0], *((t / FPS, frame[..., 0], False) for t, frame in enumerate(panning(50, H, W)))]
-    assert growth_of(template, [without[0], *without[16:0:-1]]) is None
+    earlier = growth_of(pattern, [frame._replace(seconds=frame.seconds - 10) for frame in past])
+    assert earlier is not None
+    assert earlier.began == pytest.approx(-8.9)
+    cut = [frame._replace(cut=frame.seconds == 1.6) for frame in past]
+    assert growth_of(pattern, cut) is None
+    without = [past[0], *(Shown(t / FPS, frame[..., 0]) for t, frame in enumerate(panning(50, H, W)))]
+    assert growth_of(pattern, [without[0], *without[16:0:-1]]) is None
+
+
+@pytest.mark.parametrize("size", GROWING)
+def test_a_pattern_made_smaller_is_most_like_the_frame_that_shows_it_so(size: float) -> None:
+    film = panning(20, H, W)
+    *_, box = grown(film, [*GROWING], stands=1)
+    pattern = Template(film[16, ..., 0], box).pattern.scaled(size)
+    matches = [pattern.match(frame[..., 0]) for frame in film[12:17]]
+    assert int(np.argmax(matches)) == GROWING.index(size)

@@ -2,30 +2,27 @@
 
 import numpy as np
 import pytest
-from scenes import FPS, burn, covers, letters, panning, shown, texture
+from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 
 from vidboot.corruption.row import Row
 from vidboot.corruption.template import Template
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
-from vidboot.corruption.tophat import TextBoxes
 from vidboot.trust import SURE
 
 INK = letters(14, 100)
 H, W = 144, 256
 
 
-def seen_in_part(frame: np.ndarray, side: int) -> TextBoxes:
-    return np.array([[100, 108, 142, 126]], np.float32), np.ones(1, np.float32)
+def seen_in_part(frame: np.ndarray, side: int) -> np.ndarray:
+    return as_boxes([100, 108, 142, 126])
 
 
 def test_a_line_is_covered_whole_where_the_detector_sees_its_middle_only() -> None:
     film = panning(40, H, W)
     burn(film, INK, 70, 110, 0, 39)
     film[:, 84:140, 176:180] = 250  # a post that crosses the line's rows
-    (one,) = find_text(shown(film), seen_in_part, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), seen_in_part)
     assert covers(one, (70, 110, 170, 124))
-    assert one.box is not None
     np.testing.assert_allclose(one.box, (70, 110, 170, 124), atol=5)
 
 
@@ -33,7 +30,7 @@ def test_before_a_still_picture_faint_letters_that_come_and_go_with_a_line_are_p
     film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
     burn(film, INK[:, 30:72], 100, 110, 5, 33)
     burn(film, letters(17, 28, seed=3), 142, 109, 5, 33, alpha=0.4)
-    one = max(find_text(shown(film), seen_in_part, thresholds=TextThresholds()), key=lambda one: one.score)
+    one = max(find_text(shown(film), seen_in_part), key=lambda one: one.score)
     assert covers(one, (100, 109, 170, 126))
 
 
@@ -55,9 +52,9 @@ def railed(T: int) -> np.ndarray:
     return film
 
 
-def seen_loosely(frame: np.ndarray, side: int) -> TextBoxes:
+def seen_loosely(frame: np.ndarray, side: int) -> np.ndarray:
     boxes = [[62, 94, 178, 140]] if (frame == 250).all(-1).sum() > 100 else []
-    return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+    return as_boxes(*boxes)
 
 
 @pytest.mark.parametrize(("first", "last"), [(11, 33), (0, 33), (11, 49)])
@@ -65,15 +62,14 @@ def test_edges_of_a_still_scene_beside_a_line_are_none_of_its_letters(first: int
     film = np.repeat(texture(H, W, 4)[None], 50, axis=0)
     film[:, 90:106, [90, 91, 140, 141]] = 20
     burn(film, INK, 70, 110, first, last)
-    (one,) = find_text(shown(film), seen_loosely, thresholds=TextThresholds())
-    assert one.box is not None
+    (one,) = find_text(shown(film), seen_loosely)
     np.testing.assert_allclose(one.box, (70, 110, 170, 124), atol=4)
 
 
 def test_a_line_goes_at_once_though_edges_of_a_still_scene_in_its_box_stay() -> None:
     film = railed(50)
     burn(film, INK, 70, 110, 0, 33)
-    (one,) = find_text(shown(film), seen_loosely, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), seen_loosely)
     assert (one.first_seconds, one.last_seconds) == (0, 3.3)
     assert one.score >= SURE
 
@@ -110,16 +106,16 @@ def test_a_line_goes_at_once_only_if_all_of_it_does_and_the_picture_stays() -> N
         wall[t, 110:124, 70 : 70 + shown_part.shape[1]][shown_part] = 250
     wall[:3, [128, 129, 134, 135], 40:200] = 20
     whole, half, none, away = wall
-    template, limits = Template(whole, (62, 94, 178, 140)), TextThresholds()
-    assert template.at_once(whole, none, limits, quiet=True)
-    assert not template.at_once(whole, none, limits, quiet=False)
-    assert not template.at_once(whole, half, limits, quiet=True)
-    assert template.at_once(whole, away, limits, quiet=False)
+    template = Template(whole, (62, 94, 178, 140))
+    assert template.at_once(whole, none, quiet=True)
+    assert not template.at_once(whole, none, quiet=False)
+    assert not template.at_once(whole, half, quiet=True)
+    assert template.at_once(whole, away, quiet=False)
 
 
-def seen_whole(frame: np.ndarray, side: int) -> TextBoxes:
+def seen_whole(frame: np.ndarray, side: int) -> np.ndarray:
     boxes = [[62, 104, 178, 130]] if (frame == 250).all(-1).sum() > 100 else []
-    return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+    return as_boxes(*boxes)
 
 
 @pytest.mark.parametrize("still", [True, False])
@@ -128,7 +124,7 @@ def test_letters_that_stay_while_the_rest_of_their_line_changes_are_covered(stil
     burn(film, INK[:, :30], 70, 110, 8, 50)
     for first, last, seed in ((8, 21, 3), (22, 36, 4), (37, 50, 5)):
         burn(film, letters(14, 66, seed=seed), 104, 110, first, last)
-    lines = find_text(shown(film), seen_whole, thresholds=TextThresholds())
+    lines = find_text(shown(film), seen_whole)
     for t in range(8, 51):
         there = [one for one in lines if one.first_seconds <= t / FPS <= one.last_seconds]
         assert any(covers(one, (70, 110, 170, 124)) for one in there), t
@@ -139,7 +135,7 @@ def test_a_frame_that_loses_a_part_of_a_line_does_not_cut_it() -> None:
     clean = film[0].copy()
     burn(film, INK, 70, 110, 5, 39)
     film[20, :, 95:] = clean[:, 95:]
-    (one,) = find_text(shown(film), seen_whole, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), seen_whole)
     assert (one.first_seconds, one.last_seconds) == (0.5, 3.9)
     assert covers(one, (70, 110, 170, 124))
 
@@ -149,5 +145,5 @@ def test_a_line_goes_at_once_across_a_gap_of_time(gap_seconds: float) -> None:
     film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
     burn(film, INK, 70, 110, 0, 19)
     frames = ((t + (gap_seconds if t >= 2 else 0), picture) for t, picture in shown(film))
-    (one,) = find_text(frames, seen_whole, thresholds=TextThresholds())
+    (one,) = find_text(frames, seen_whole)
     assert one.score >= SURE

@@ -3,13 +3,12 @@
 import cv2
 import numpy as np
 import pytest
-from scenes import FPS, burn, covers, letters, panning, shown, texture
+from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 
 from vidboot.corruption.background import background_moves
 from vidboot.corruption.found import Found
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
-from vidboot.corruption.tophat import TextBoxes, tophat_boxes
+from vidboot.corruption.tophat import tophat_boxes
 from vidboot.trust import SURE
 
 INK = letters(14, 100)
@@ -17,7 +16,7 @@ H, W = 144, 256
 
 
 def found(film: np.ndarray) -> list[Found]:
-    return find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
+    return find_text(shown(film), tophat_boxes)
 
 
 def test_a_caption_that_travels_is_covered_in_every_frame_it_is_in() -> None:
@@ -40,12 +39,12 @@ def test_only_what_is_longer_than_high_travels_as_a_caption(width: int, caption:
     for t in range(5, 36):
         burn(film, letters(26, width), 10 + 4 * (t - 5), 60, t, t)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         columns = np.flatnonzero((frame != film[0]).any((0, 2)))
         boxes = [(columns[0], 60, columns[-1] + 1, 86)] if len(columns) else []
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
-    assert bool(find_text(shown(film), sees_it, thresholds=TextThresholds())) is caption
+    assert bool(find_text(shown(film), sees_it)) is caption
 
 
 @pytest.mark.parametrize(("camera", "along"), [(10, True), (6, False), (0, False), (-10, False)])
@@ -70,12 +69,12 @@ def test_credits_that_scroll_are_covered(black: bool) -> None:
             if 0 <= y < H - 12:
                 burn(film, letters(12, 120, seed=20 + k), 68, y, t, t)
 
-    def sees_them(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_them(frame: np.ndarray, side: int) -> np.ndarray:
         t = next(t for t in range(60) if np.array_equal(film[t], frame))
         boxes = [(68, top - 3 * t, 188, top - 3 * t + 12) for top in tops if 0 <= top - 3 * t < H - 12]
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
-    events = [one for one in find_text(shown(film), sees_them, thresholds=TextThresholds()) if one.score >= SURE]
+    events = [one for one in find_text(shown(film), sees_them) if one.score >= SURE]
     seen = hidden = 0
     for t in range(20, 50):
         now = [one for one in events if one.first_seconds - 1e-6 <= t / FPS <= one.last_seconds + 1e-6]
@@ -92,10 +91,10 @@ def test_posters_that_a_tilting_camera_passes_are_no_credits() -> None:
         burn(tall[None], letters(12, 120, seed=20 + k), 68, 20 + 30 * k, 0, 0)
     film = np.stack([tall[3 * t : 3 * t + H] for t in range(60)])
 
-    def sees_them(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_them(frame: np.ndarray, side: int) -> np.ndarray:
         t = next(t for t in range(60) if np.array_equal(film[t], frame))
         boxes = [(68, 20 + 30 * k - 3 * t, 188, 32 + 30 * k - 3 * t) for k in range(9)]
         boxes = [box for box in boxes if 0 <= box[1] < H - 12]
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
-    assert [one for one in find_text(shown(film), sees_them, thresholds=TextThresholds()) if one.score >= SURE] == []
+    assert [one for one in find_text(shown(film), sees_them) if one.score >= SURE] == []

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scenes import FPS, burn, covers, letters, panning, shown, texture
 
-from vidboot.corruption.found import Found
+from vidboot.corruption.found import Found, Shown
 from vidboot.corruption.slide import LONGEST, Slide
 from vidboot.corruption.template import Template
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.tophat import tophat_boxes
 from vidboot.trust import SURE
 
@@ -20,7 +19,7 @@ FEW = [100, 45, 14]  # frames, as of 10 a second
 
 
 def found(film: np.ndarray) -> list[Found]:
-    return find_text(shown(film), tophat_boxes, thresholds=TextThresholds())
+    return find_text(shown(film), tophat_boxes)
 
 
 def slid(
@@ -54,6 +53,15 @@ def test_a_caption_that_slides_in_and_out_is_hidden_in_every_frame_that_shows_it
     assert max(one.last_seconds for one in events) <= showing[-1] / FPS + 0.2 + 1e-6
 
 
+def test_its_way_is_the_same_in_a_film_that_begins_before_0() -> None:
+    film = panning(60, H, W)
+    slid(film, EASED)
+    events, then = (find_text(shown(film, t), tophat_boxes) for t in (0, -10))
+    assert len(events) > 1
+    times, times_then = (np.array([(one.first_seconds, one.last_seconds) for one in found]) for found in (events, then))
+    np.testing.assert_allclose(times_then, times - 10)
+
+
 @pytest.mark.parametrize(("stands", "hidden"), [(2, False), (7, True)])
 def test_one_that_stands_for_half_a_second_is_hidden_and_one_that_hardly_stands_is_none(
     stands: int, hidden: bool
@@ -73,7 +81,7 @@ def test_a_line_that_leaves_its_row_on_the_way_is_only_asked_about() -> None:
 
 def way(stands: tuple[float, int, int], first: tuple[float, int, int], *places: tuple[float, int, int]) -> Slide:
     grey = texture(H, W, 1)[..., 0]
-    slide = Slide(Template(grey, (60, 100, 160, 114)), (stands[0], grey), (first[0], grey), *first[1:])
+    slide = Slide(Template(grey, (60, 100, 160, 114)), Shown(stands[0], grey), Shown(first[0], grey), *first[1:])
     slide.places += places
     return slide
 

@@ -3,12 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from scenes import FPS, burn, covers, letters, panning, shown, texture
+from scenes import FPS, as_boxes, burn, covers, letters, panning, shown, texture
 
+from vidboot.corruption.found import Shown
 from vidboot.corruption.sudden import AFTER, Sudden, Switched
 from vidboot.corruption.text import find_text
-from vidboot.corruption.thresholds import TextThresholds
-from vidboot.corruption.tophat import TextBoxes
 from vidboot.trust import SURE
 
 INK = letters(14, 100)
@@ -16,15 +15,15 @@ H, W = 144, 256
 PLACE = (70, 110, 170, 124)
 
 
-def nothing(frame: np.ndarray, side: int) -> TextBoxes:
-    return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+def nothing(frame: np.ndarray, side: int) -> np.ndarray:
+    return as_boxes()
 
 
 def switched(film: np.ndarray, cuts: tuple[int, ...] = ()) -> list[tuple[int, Switched]]:
     watcher, seen = Sudden(), []
     for t, frame in enumerate(film):
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        seen += [(t - AFTER, one) for one in watcher.see(t / FPS, grey, cut=t in cuts)]
+        seen += [(t - AFTER, one) for one in watcher.see(Shown(t / FPS, grey, t in cuts))]
     return seen
 
 
@@ -32,8 +31,8 @@ def test_a_line_is_seen_to_come_and_to_go_to_the_frame_and_the_pixel() -> None:
     film = panning(40, H, W)
     burn(film, INK, 70, 110, 11, 24)
     (on, came), (off, went) = switched(film)
-    assert (on, came.came, came.frames[0][0]) == (11, True, 1.1)
-    assert (off, went.came, went.frames[0][0]) == (25, False, 2.4)
+    assert (on, came.came, came.frames[0].seconds) == (11, True, 1.1)
+    assert (off, went.came, went.frames[0].seconds) == (25, False, 2.4)
     for one in (came, went):
         np.testing.assert_allclose(one.box, PLACE, atol=2)
 
@@ -95,12 +94,11 @@ def test_what_comes_in_its_rows_is_part_of_a_line_within_six_heights(x: int, par
 def test_a_line_no_detector_reads_is_found_to_the_frame_if_it_comes_or_goes_at_once(first: int, last: int) -> None:
     film = np.clip(panning(50, H, W).astype(int) + 70, 0, 255).astype(np.uint8)
     burn(film, INK, 70, 110, first, last, alpha=0.7)
-    (one,) = find_text(shown(film), nothing, thresholds=TextThresholds())
+    (one,) = find_text(shown(film), nothing)
     assert one.score >= SURE
     # Of one that is known only as it goes, what lies farther back is no longer at hand.
     assert (one.first_seconds, one.last_seconds) == (first / FPS if first else 2.0, last / FPS)
     assert covers(one, PLACE)
-    assert one.box is not None
     np.testing.assert_allclose(one.box, PLACE, atol=5)
 
 
@@ -113,14 +111,22 @@ def test_words_of_a_fifth_of_a_second_are_found_and_if_they_follow_at_once_by_wh
     for first, ink in words:
         burn(film, ink, 70, 110, first, first + 2)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         widths = [ink.shape[1] for _, ink in words if (frame[110:124, 70 : 70 + ink.shape[1]][ink] == 250).all()]
         boxes = [(70, 110, 70 + width, 124) for width in widths[-1:]]
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
-    found = find_text(shown(film), sees_it if read else nothing, thresholds=TextThresholds())
+    found = find_text(shown(film), sees_it if read else nothing)
     assert [(one.first_seconds, one.last_seconds) for one in found] == [(t / FPS, (t + 2) / FPS) for t, _ in words]
     assert all(one.score >= SURE for one in found)
+
+
+@pytest.mark.parametrize("fps", [10, 25, 60])
+@pytest.mark.parametrize(("frames", "lines"), [(2, 0), (3, 1)])
+def test_what_comes_and_goes_at_once_is_a_line_from_three_frames_on(frames: int, lines: int, fps: float) -> None:
+    film = panning(40, H, W)
+    burn(film, INK, 70, 110, 15, 14 + frames)
+    assert len(find_text(shown(film, fps=fps), nothing)) == lines
 
 
 @pytest.mark.parametrize(("frames", "lines"), [(1, 0), (3, 1)])
@@ -128,18 +134,18 @@ def test_what_is_read_in_one_frame_alone_is_no_line(frames: int, lines: int) -> 
     film = panning(30, H, W)
     burn(film, INK, 70, 110, 15, 14 + frames)  # the detector looks at frame 15
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         boxes = [PLACE] if (frame[110:124, 70:170][INK] == 250).all() else []
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
-    assert len(find_text(shown(film), sees_it, thresholds=TextThresholds())) == lines
+    assert len(find_text(shown(film), sees_it)) == lines
 
 
 def test_a_ball_that_rolls_by_is_no_line() -> None:
     film = np.repeat(texture(H, W, 4)[None], 40, axis=0)
     for t in range(40):
         cv2.circle(film[t], (10 + 6 * t, 100), 9, (250, 250, 250), -1)
-    assert find_text(shown(film), nothing, thresholds=TextThresholds()) == []
+    assert find_text(shown(film), nothing) == []
 
 
 def test_a_known_line_that_goes_is_no_wider_one_for_what_else_changes_in_its_rows() -> None:
@@ -148,13 +154,12 @@ def test_a_known_line_that_goes_is_no_wider_one_for_what_else_changes_in_its_row
     for x in (160, 200):
         burn(film, np.ones((12, 3), bool), x, 111, 0, 30)
 
-    def sees_it(frame: np.ndarray, side: int) -> TextBoxes:
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
         boxes = [[30, 110, 130, 124]] * bool((frame[110:124, 30:130] == 250).all(-1).sum() > 100)
-        return np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        return as_boxes(*boxes)
 
     one = switched(film)[-1][1]
     assert (one.came, one.box[2] > 200) == (False, True)
     assert one.share_within([(30, 110, 130, 124)]) == pytest.approx(INK.sum() / (INK.sum() + 72), abs=0.02)
-    (found,) = find_text(shown(film), sees_it, thresholds=TextThresholds())
-    assert found.box is not None
+    (found,) = find_text(shown(film), sees_it)
     assert found.box[2] < 140

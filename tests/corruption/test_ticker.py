@@ -21,9 +21,11 @@ def passing(first: float, last: float, x: float, *, width: float = 150, speed: f
 
 def test_lines_that_follow_each_other_in_their_rows_are_one_ticker_hidden_from_its_first_letter_on() -> None:
     ticker = passing(3.0, 5.0, 50), passing(5.0, 7.0, 90, width=100)
-    (one,) = with_tickers(ticker, 200, 30.0)
+    (one,) = with_tickers(ticker, 200)
     assert (one.first_seconds, one.last_seconds) == pytest.approx((0.5, 9.5))
     assert one.box == (0, 80, 200, 92)
+    (before,) = with_tickers([passing(-7.0, -4.9, 50), passing(-5.0, -3.0, 90, width=100)], 200)
+    assert (before.first_seconds, before.last_seconds) == pytest.approx((-9.5, -0.5))
 
 
 @pytest.mark.parametrize(
@@ -31,11 +33,11 @@ def test_lines_that_follow_each_other_in_their_rows_are_one_ticker_hidden_from_i
 )
 def test_lines_apart_in_time_rows_or_speed_or_no_longer_than_the_frame_are_no_ticker(other: Travelled) -> None:
     lines = passing(3.0, 5.0, 50), other
-    assert with_tickers(lines, 200, 30.0) == [box for line in lines for box in line.boxes]
+    assert with_tickers(lines, 200) == [box for line in lines for box in line.boxes]
 
 
 def test_a_line_between_two_others_of_a_ticker_joins_them() -> None:
     left, middle, right = (passing(t, t + 1.0, 10, width=60) for t in (3.0, 3.9, 4.8))
-    apart = with_tickers([left, right], 100, 30.0)
+    apart = with_tickers([left, right], 100)
     assert len(apart) == len(left.boxes) + len(right.boxes)
-    assert len(with_tickers([left, right, middle], 100, 30.0)) == 1
+    assert len(with_tickers([left, right, middle], 100)) == 1

@@ -19,9 +19,7 @@ def picture(ink: np.ndarray, levels: np.ndarray | int) -> np.ndarray:
 
 
 def finds_text(frame: np.ndarray) -> bool:
-    boxes, scores = tophat_boxes(frame, H)
-    assert len(boxes) == len(scores)
-    return len(boxes) > 0
+    return len(tophat_boxes(frame, H)) > 0
 
 
 @pytest.mark.parametrize(("height", "contrast", "text"), [(10, 90, True), (30, 90, False), (30, 130, True)])
@@ -41,10 +39,9 @@ def test_bright_letters_are_told_from_the_texture_they_stand_in() -> None:
     frame = picture(letters(34, 140), 80)
     assert not finds_text(frame)
     frame[70:84, 60:160][letters(14, 100, seed=2)] = 250
-    (box,) = tophat_boxes(frame, H)[0]
+    (box,) = tophat_boxes(frame, H)
     np.testing.assert_allclose(box, (60, 70, 160, 84), atol=3)
 
 
 def test_a_row_that_is_plain_at_both_contrasts_is_found_once() -> None:
-    boxes, _ = tophat_boxes(picture(letters(14, 100), 150), H)
-    assert len(boxes) == 1
+    assert len(tophat_boxes(picture(letters(14, 100), 150), H)) == 1

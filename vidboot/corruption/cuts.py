@@ -5,17 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vidboot.corruption.thresholds import TextThresholds
-
+CUT_LEVELS = 18.0  # the picture changes by this much in one frame, in the mean,
+CUT_MOST = 7.0  # and most of it by this much: a cut, and no plate that comes or goes
 SIZE = (32, 18)  # of the picture that is compared
-DARK = 16  # levels: what is darker in both frames says nothing; below `cut_levels`, so that something is not
+DARK = 16  # levels: what is darker in both frames says nothing; below `CUT_LEVELS`, so that something is not
 
 
 class Cuts:
     """Watches a film for cuts."""
 
-    def __init__(self, thresholds: TextThresholds) -> None:
-        self._thresholds = thresholds
+    def __init__(self) -> None:
         self._last: np.ndarray | None = None
 
     def see(self, grey: np.ndarray) -> bool:
@@ -25,6 +24,6 @@ class Cuts:
         if last is None:
             return False
         change = np.abs(now - last)
-        if change.mean() <= self._thresholds.cut_levels:
+        if change.mean() <= CUT_LEVELS:
             return False
-        return float(np.median(change[np.maximum(now, last) > DARK])) > self._thresholds.cut_most
+        return float(np.median(change[np.maximum(now, last) > DARK])) > CUT_MOST

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from vidboot.corruption.line import Line
 from vidboot.corruption.slide import Slide
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.trust import SURE
 
+SHORTEST_SECONDS = 0.3  # shorter lines are scene text that moves, unless they come and go at once:
+LEAST_FRAMES = 3  # those that do may be as short; in one frame, or two, part of what slides is seen
+MOVED_SECONDS = 1.0  # for which one that moves a little before or after stands, to be asked about
 SLID = 0.6  # score of a line that slides straight and fast to its place or out of it: things of the scene seldom do
 UPRIGHT = 0.45  # at most, of one higher than wide and one sign alone: people stand there, or pass and hide walls
 SLIDES = 0.4  # of one that moves a little before or after: a caption, or a thing of the scene that was at rest
 
 
-def score(line: Line, thresholds: TextThresholds) -> float | None:
+def score(line: Line) -> float | None:
     """How surely the line lies over the picture; None for text of the scene."""
     if line.cuts_before + line.cuts_survived:
         return 0.95
     at_once = line.appeared is True and line.vanished is True and not line.slides
-    if line.seconds < (thresholds.shortest_at_once if at_once else thresholds.shortest_seconds):
+    if line.frames < LEAST_FRAMES if at_once else line.seconds < SHORTEST_SECONDS:
         return None
     standing = _score_of_standing(line)
     if not line.slides:
@@ -26,7 +28,7 @@ def score(line: Line, thresholds: TextThresholds) -> float | None:
         return None
     if line.slid:
         return SLID
-    return SLIDES if standing >= 0.85 and line.seconds >= thresholds.moved_seconds else None
+    return SLIDES if standing >= 0.85 and line.seconds >= MOVED_SECONDS else None
 
 
 def _score_of_standing(line: Line) -> float:

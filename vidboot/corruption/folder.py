@@ -15,15 +15,27 @@ import numpy as np
 
 from vidboot.corruption import kin
 from vidboot.corruption.static import StaticSummary, correlation, fill, regions
-from vidboot.corruption.thresholds import FolderThresholds
 
+SAME_SCENE_LEVELS = 8.0  # clips whose small pictures differ by less, levels, are one scene and have one vote
+SAME_SCENE_COLOURS = 0.85  # so are clips whose small pictures correlate by more: one may be brighter
+SAME_FILM_COLOURS = 0.97  # those that correlate by more, rank by rank, are one scene whatever their edges say
+SURE_SIGMA = 5.0  # of chance by which every two of three scenes that show one mark agree, and each with the others
+USUAL_SIGMA = 4.0  # one more clip shows a mark from so many sigma on, if most scenes do
+STRONG_CHANCE = 3e-4  # a mark's edge begins where scenes agree as in this share of the pixels when moved apart
+WEAK_CHANCE = 1e-2  # it goes on where they agree as in this share
+HALO = 0.3  # and by at least this share of what they agree by where the mark is plain: less is what the codec leaves
+NEAR = 1 / 24  # of the longer side: so near a mark lies what is a faint part of it; so wide are gaps in its rim
+LEAST_EDGE = 0.05  # a mark has at least so many edge pixels for each pixel of the picture's longer side
+MOST_AREA = 0.35  # what takes more of the picture waits for review: a room filmed by day and by night is no mark
+MOST_SPREAD = 0.5  # so does what has a part in more of 8x8 blocks of the picture,
+ENOUGH_SCENES = 5  # where fewer scenes than this show it
 MOST_CLIPS = 64  # that are compared; more say nothing new
 SPREAD_BLOCKS = 8  # along a side, to see how far a mark is spread
 BLOCKS = 4  # the frame in 4x4 blocks: two clips of one scene agree in most of them, two with one mark in few
 STROKE = 240  # of these along the longer side: a mark's edges have neighbours so near
 DOUBTFUL = 0.4  # score
 PIECE = 6  # pixels of a faint part of a mark, at least
-MOVED = 8  # times the scenes are moved against each other
+CHANCES = 8  # times the scenes are moved against each other
 
 
 @dataclass(frozen=True)
@@ -51,23 +63,23 @@ class FolderMark:
         return float(blocks.mean())
 
 
-def folder_marks(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[FolderMark]:
+def folder_marks(clips: Sequence[StaticSummary]) -> list[FolderMark]:
     """Return the marks of clips whose pictures have one shape (all gradients [h, w, 2]), the surest first."""
     if not clips:
         return []
     scene_of = np.empty(len(clips), int)
-    for scene, group in enumerate(scenes(clips, thresholds=thresholds)):
+    for scene, group in enumerate(scenes(clips)):
         scene_of[group] = scene
     kept = asked(scene_of)
     unit, voter = kin.directions(np.stack([clips[i].levels for i in kept])), scene_of[kept]
     links = {tile: kin.linked(unit, tile, voter) for tile in kin.tiles(*unit.shape[1:3])}
     marks: list[FolderMark] = []
-    while (found := kin.surest_kin(unit, links, voter, sigma=thresholds.sure_sigma)) is not None:
+    while (found := kin.surest_kin(unit, links, voter, sigma=SURE_SIGMA)) is not None:
         each = np.stack([kin.moved(unit[i], by) for i, by in zip(found.members, found.shifts, strict=True)])
         shown_by = np.unique(voter[found.members])
         own = np.stack([each[voter[found.members] == scene].mean(0) for scene in shown_by])
-        place = kin.place(own, found.tile, sigma=thresholds.sure_sigma)
-        pixels = _common(own, place, thresholds)
+        place = kin.place(own, found.tile, sigma=SURE_SIGMA)
+        pixels = _common(own, place)
         if pixels.any():
             presence, shifts = _presence(clips, own, scene_of, shown_by, pixels)
             marks.append(FolderMark(pixels, presence, shifts, len(own), len(own) / len(np.unique(voter))))
@@ -88,20 +100,20 @@ def asked(scene_of: np.ndarray) -> np.ndarray:
     return np.sort(shuffled[np.argsort(turn[shuffled], kind="stable")][:MOST_CLIPS])
 
 
-def needed(mark: FolderMark, thresholds: FolderThresholds) -> float:
+def needed(mark: FolderMark) -> float:
     """Return from which presence on, in sigma, a clip shows a mark: what most scenes show needs less."""
-    return min(thresholds.usual_sigma, thresholds.sure_sigma) if mark.share > 0.5 else thresholds.sure_sigma
+    return USUAL_SIGMA if mark.share > 0.5 else SURE_SIGMA
 
 
-def sureness(mark: FolderMark, presence: float, thresholds: FolderThresholds) -> float:
+def sureness(mark: FolderMark, presence: float) -> float:
     """Return the score, 0 to 1, of a mark in a clip that shows it by ``presence`` sigma.
 
     It is below .5 for what takes much of the picture, which may be a room filmed more than twice, in other light, and
     for what a few scenes have in common all over the picture: they may be versions of one film.
     """
-    score = round(presence / (presence + needed(mark, thresholds)), 3)
-    one_film = mark.spread > thresholds.most_spread and mark.scenes < thresholds.enough_scenes
-    return min(score, DOUBTFUL) if one_film or mark.pixels.mean() > thresholds.most_area else score
+    score = round(presence / (presence + needed(mark)), 3)
+    one_film = mark.spread > MOST_SPREAD and mark.scenes < ENOUGH_SCENES
+    return min(score, DOUBTFUL) if one_film or mark.pixels.mean() > MOST_AREA else score
 
 
 def _presence(
@@ -122,7 +134,7 @@ def _presence(
     return np.array(sure), np.stack(shifts)
 
 
-def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> list[list[int]]:
+def scenes(clips: Sequence[StaticSummary]) -> list[list[int]]:
     """Group clips that show one scene: indices.
 
     Their colours agree all but wholly with those of any other in the group, or well, and their edges, too; or one is
@@ -135,12 +147,12 @@ def scenes(clips: Sequence[StaticSummary], *, thresholds: FolderThresholds) -> l
     every, firsts = np.concatenate(looks), np.cumsum([0, *map(len, looks)])
     groups: list[list[int]] = []
     for i, clip in enumerate(clips):
-        near = np.abs(colours[:i] - colours[i]).mean(1) < thresholds.same_scene_levels
-        near |= unit[:i] @ unit[i] > thresholds.same_scene_colours  # one may be brighter, or damaged
+        near = np.abs(colours[:i] - colours[i]).mean(1) < SAME_SCENE_LEVELS
+        near |= unit[:i] @ unit[i] > SAME_SCENE_COLOURS  # one may be brighter, or damaged
         # Where the camera moves no edge stays.
-        same = ranks[:i] @ ranks[i] > thresholds.same_film_colours
+        same = ranks[:i] @ ranks[i] > SAME_FILM_COLOURS
         if i:
-            same |= _parts(looks[i], every[: firsts[i]], firsts[:i], thresholds.same_film_colours)
+            same |= _parts(looks[i], every[: firsts[i]], firsts[:i], SAME_FILM_COLOURS)
         own = [
             group
             for group in groups
@@ -190,7 +202,7 @@ def _edges_agree(a: np.ndarray, b: np.ndarray) -> bool:
     return sum(block > 0.4 for block in blocks) >= BLOCKS * BLOCKS // 2
 
 
-def _common(unit: np.ndarray, place: np.ndarray, thresholds: FolderThresholds) -> np.ndarray:
+def _common(unit: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The pixels of a place where scenes [m, h, w, 2] have one direction, by hysteresis, filled: bool [h, w]."""
     rng = np.random.default_rng(len(unit))
     height, width = place.shape
@@ -203,24 +215,24 @@ def _common(unit: np.ndarray, place: np.ndarray, thresholds: FolderThresholds) -
     unit = unit / np.sqrt(np.maximum(busy, 1e-3))[..., None]
     fields = np.concatenate([unit, inside[..., None]], axis=-1)
     chance = []
-    for _ in range(MOVED):
+    for _ in range(CHANCES):
         ways = zip(rng.integers(height, size=len(unit)), rng.integers(width, size=len(unit)), strict=True)
         chance.append(_coherence(np.stack([np.roll(f, way, (0, 1)) for f, way in zip(fields, ways, strict=True)]))[1])
-    weak, strong = np.quantile(chance, [1 - thresholds.weak_chance, 1 - thresholds.strong_chance])
+    weak, strong = np.quantile(chance, [1 - WEAK_CHANCE, 1 - STRONG_CHANCE])
     mean, sure = (field * place for field in _coherence(fields))
     begins = sure > strong
     if not begins.any():
         return np.zeros_like(place)
     # What agrees far less than the mark does is what the codec leaves around it.
     plain = np.percentile(mean[begins], 90)
-    edge = (sure > weak) & (mean > thresholds.halo * plain)
+    edge = (sure > weak) & (mean > HALO * plain)
     _, labels = cv2.connectedComponents(edge.astype(np.uint8))
     begun = np.unique(labels[begins & edge])
-    least = round(thresholds.least_edge * max(height, width))
+    least = round(LEAST_EDGE * max(height, width))
     mark = np.any(regions(np.isin(labels, begun[begun > 0]), least=least) or [np.zeros_like(edge)], axis=0)
     if not mark.any():
         return mark
-    near = round(thresholds.near * max(height, width))
+    near = round(NEAR * max(height, width))
     mark = with_faint_parts(mark, edge, near)
     # A disc or a plate has edges only at its rim, with gaps where busy scenes hide them.
     return fill(mark, reach=near | 1)

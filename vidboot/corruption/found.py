@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, area, intersection, whole
+from vidboot.boxes import Box, area, share_in, whole
 from vidboot.masks import Kind
 
+SAME_TIME = 0.05  # seconds by which a part of an event may begin before it, or end after it
 OF_MARK = 0.5  # share of a line's strokes that a mark has, too
 
 
@@ -26,6 +28,16 @@ Frames = Iterator[tuple[float, Picture]]
 """Yields (seconds, picture) in the order of time, all pictures of one size."""
 
 
+class Shown(NamedTuple):
+    """A frame that was seen, as those keep it who follow things from frame to frame."""
+
+    seconds: float
+    grey: np.ndarray
+    """uint8 [H, W]."""
+    cut: bool = False
+    """Whether it begins a shot."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """One thing that is not the scene; first and last frame are both included."""
@@ -33,10 +45,9 @@ class Found:
     kind: Kind
     first_seconds: float
     last_seconds: float
-    box: Box | None = None
-    """Either this, or ``layer``."""
+    box: Box
     layer: np.ndarray | None = None
-    """bool [H, W], True = hidden."""
+    """What of its box it hides, bool [H, W] of the frame; None: all."""
     strokes: np.ndarray | None = None
     """Of a line of text that stands still: where in its box they are, bool [h, w] of the pixels it was seen at."""
     score: float = 1.0
@@ -51,28 +62,25 @@ def watch(frames: Frames, *watchers: object) -> Frames:
         yield seconds, picture
 
 
-def in_another(k: int, events: Sequence[Found]) -> bool:
-    """Whether an event lies in another that is surer, or as sure and longer, or as long and larger, or alike."""
-    one = events[k]
-    assert one.box is not None
-    for i, other in enumerate(events):
-        assert other.box is not None
-        if (*_weight(other), -i) <= (*_weight(one), -k):
-            continue
-        in_time = other.first_seconds <= one.first_seconds + 0.05 and other.last_seconds >= one.last_seconds - 0.05
-        if in_time and intersection(one.box, other.box) > 0.9 * area(one.box):
-            return True
-    return False
+def without_parts(events: Sequence[Found]) -> list[Found]:
+    """Leave out events in another that is surer, or as sure and longer, or as long and larger, or alike and earlier."""
+    first, last = np.array([(event.first_seconds, event.last_seconds) for event in events]).reshape(-1, 2).T
+    kept = []
+    for k, one in enumerate(events):
+        around = (first <= one.first_seconds + SAME_TIME) & (last >= one.last_seconds - SAME_TIME)
+        surer = [i for i in np.flatnonzero(around).tolist() if (*_weight(events[i]), -i) > (*_weight(one), -k)]
+        if not any(share_in(one.box, events[i].box) > 0.9 for i in surer):
+            kept.append(one)
+    return kept
 
 
 def _weight(event: Found) -> tuple[float, float, float]:
-    assert event.box is not None
     return event.score, event.last_seconds - event.first_seconds, area(event.box)
 
 
 def of_mark(one: Found, mark: np.ndarray) -> bool:
     """Whether what was read as a line of text is letters of a mark, which are hidden to the pixel without its box."""
-    if one.strokes is None or one.box is None or not one.strokes.any():
+    if one.strokes is None or not one.strokes.any():
         return False
     x0, y0, x1, y1 = whole(one.box, *mark.shape[::-1])
     height, width = one.strokes.shape

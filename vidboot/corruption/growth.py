@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vidboot.boxes import Box
-from vidboot.corruption.template import Template
+from vidboot.boxes import Box, clipped
+from vidboot.corruption.found import Shown
+from vidboot.corruption.template import Pattern
 
 LIKE = 0.5  # correlation with a line, of what may be it at another size
 SIZES = tuple(np.arange(1.16, 0.34, -0.04).tolist())  # over that at which it stands
@@ -18,9 +19,6 @@ REACH = 4  # pixels by which its middle may lie beside that of its place
 LEAST = 0.9  # size it must have come from
 LONGEST = 0.6  # seconds
 UNSEEN, AT_MOST = 2, 0.1  # frames, and seconds, before the first that shows it, in which it may be too small to know
-
-Frame = tuple[float, np.ndarray, bool]
-"""Seconds, grey, uint8 [H, W], and whether it begins a shot."""
 
 
 class Growth(NamedTuple):
@@ -35,14 +33,14 @@ class Growth(NamedTuple):
         """Return a box around it at any size, given that in which it stands; both within the frame."""
         x0, y0, x1, y1 = box
         x, y = (self.largest - 1) / 2 * (x1 - x0), (self.largest - 1) / 2 * (y1 - y0)
-        return max(0.0, x0 - x), max(0.0, y0 - y), min(float(width), x1 + x), min(float(height), y1 + y)
+        return clipped((x0 - x, y0 - y, x1 + x, y1 + y), width, height)
 
 
-def growth_of(template: Template, past: Sequence[Frame]) -> Growth | None:
+def growth_of(pattern: Pattern, past: Sequence[Shown]) -> Growth | None:
     """Follow a line back from the first frame that shows it as it stands; None: it did not grow.
 
     Args:
-        template: what it looks like where it stands.
+        pattern: what it looks like where it stands.
         past: that frame, and those before, the latest first.
     """
     sizes, times = [1.0], []
@@ -52,7 +50,7 @@ def growth_of(template: Template, past: Sequence[Frame]) -> Growth | None:
             break
         most = sizes[-1] if sizes[-1] < 1 else SIZES[0]
         near = [size for size in SIZES if sizes[-1] - FASTEST <= size <= most]
-        found = [(_match(template.scaled(size), grey), size) for size in near]
+        found = [(_match(pattern.scaled(size), grey), size) for size in near]
         like, size = max(found, default=(0.0, 1.0))
         if like < LIKE:
             break
@@ -60,11 +58,11 @@ def growth_of(template: Template, past: Sequence[Frame]) -> Growth | None:
         times.append(seconds)
     if sizes[-1] > LEAST:
         return None
-    return Growth(max(0.0, times[-1] - min(AT_MOST, UNSEEN * (times[-2] - times[-1]))), max(sizes))
+    return Growth(times[-1] - min(AT_MOST, UNSEEN * (times[-2] - times[-1])), max(sizes))
 
 
-def _match(template: Template, grey: np.ndarray) -> float:
+def _match(pattern: Pattern, grey: np.ndarray) -> float:
     """Its correlation with what is about its place; 0 where that leaves the frame."""
-    x0, y0, x1, y1 = template.box
+    x0, y0, x1, y1 = pattern.box
     height, width = grey.shape
-    return template.shifted(grey, REACH)[0] if min(x0, y0) >= 0 and x1 <= width and y1 <= height else 0.0
+    return pattern.shifted(grey, REACH)[0] if min(x0, y0) >= 0 and x1 <= width and y1 <= height else 0.0

@@ -15,6 +15,9 @@ from vidboot.corruption.slide import Slide
 from vidboot.corruption.template import Template
 from vidboot.corruption.ticks import Ticks
 
+MATCH = 0.6  # correlation of a line that is still there with its template
+MOVING_LEVELS = 4.0  # by which the picture around a line that moves changes from one look at it to the next
+MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 MOST_LATEST = 160  # frames whose strengths are kept to see how a line goes
 
 
@@ -49,6 +52,11 @@ class Line:
     def seconds(self) -> float:
         """From its first frame to its last."""
         return self.last - self.first
+
+    @property
+    def frames(self) -> int:
+        """How many frames show it, of those that are kept."""
+        return len(self.before) + 1 + len(self.latest)
 
     @property
     def slid(self) -> list[Slide]:
@@ -100,9 +108,14 @@ class Line:
             sides.append(side if sign * (edge - side) > 3 else float(stroke))
         return sides[0], sides[1], sides[2], sides[3]
 
-    def tick(self, grey: np.ndarray, quiet_levels: float) -> None:
-        """See whether it counts, in a picture around it that changes by less than ``quiet_levels``."""
-        self.ticks.see(field(grey, self.template.box), self.surroundings(grey), quiet_levels=quiet_levels)
+    def tick(self, grey: np.ndarray) -> None:
+        """See whether it counts."""
+        self.ticks.see(field(grey, self.template.box), self.surroundings(grey), quiet_levels=MOVING_LEVELS)
+
+    def quiet(self, grey: np.ndarray) -> bool:
+        """Whether the picture around it is as it was when last looked at."""
+        assert self.around is not None
+        return float(np.abs(self.surroundings(grey) - self.around).mean()) < MOVING_LEVELS
 
     def surroundings(self, grey: np.ndarray) -> np.ndarray:
         """Return the picture around the line, shrunk, the line itself left out: float32 [n]."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidboot.boxes import Box, area, intersection
-from vidboot.corruption.thresholds import TextThresholds
+from vidboot.boxes import Box, share_in
 from vidboot.corruption.tophat import TextDetector
+
+SIDES = (192, 352)  # short sides at which it looks, pixels
+LARGEST = 0.35  # of the frame's shorter side, that of a line
+LARGE = 0.2  # of it: larger lines must be long,
+LONGER, TALLER = 1.5, 2.5  # times as wide as high, or as high as wide, as are letters one under the other
 
 
 class Looks:
     """Finds boxes of text in frames, with a detector that sees large letters best in a small picture."""
 
-    def __init__(self, detector: TextDetector, thresholds: TextThresholds) -> None:
-        self._detector, self._thresholds = detector, thresholds
+    def __init__(self, detector: TextDetector) -> None:
+        self._detector = detector
         self._count = 0
 
     def at(self, frame: np.ndarray) -> list[Box]:
@@ -24,15 +28,13 @@ class Looks:
         self._count += 1
         height, width = frame.shape[:2]
         kept: list[Box] = []
-        finest_first = sorted(self._thresholds.sides, reverse=True)
+        finest_first = sorted(SIDES, reverse=True)
         for side in finest_first if self._count % 2 else finest_first[:1]:
-            boxes, _ = self._detector(frame, side)
-            found: list[Box] = [tuple(map(float, box)) for box in boxes]  # type: ignore[misc]
+            found: list[Box] = [tuple(map(float, box)) for box in self._detector(frame, side)]  # type: ignore[misc]
             kept += [
                 box
                 for box in found
-                if self.may_be_line(box, width, height)
-                and sum(intersection(box, other) for other in kept) < 0.6 * area(box)
+                if self.may_be_line(box, width, height) and sum(share_in(box, other) for other in kept) < 0.6
             ]
         return kept
 
@@ -41,7 +43,7 @@ class Looks:
 
         Texture that is taken for text fills the frame, and a drawing is about as high as it is wide.
         """
-        limits, across, down = self._thresholds, box[2] - box[0], box[3] - box[1]
+        across, down = box[2] - box[0], box[3] - box[1]
         letters = min(across, down) / min(width, height)
-        long = across >= limits.longer * down or down >= limits.taller * across
-        return letters <= limits.large or (letters <= limits.largest and long)
+        long = across >= LONGER * down or down >= TALLER * across
+        return letters <= LARGE or (letters <= LARGEST and long)

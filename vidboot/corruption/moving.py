@@ -12,14 +12,21 @@ import numpy as np
 
 from vidboot.boxes import Box, grow
 from vidboot.corruption.background import background_moves
-from vidboot.corruption.found import Found
+from vidboot.corruption.found import Found, Shown
+from vidboot.corruption.line import MISSES
 from vidboot.corruption.template import Template
-from vidboot.corruption.thresholds import MovingThresholds
 from vidboot.corruption.ticker import Travelled
 
+BACK_SECONDS = 0.15  # before its detection, when a line is looked for beside its place
+REACH = 32  # how far beside, pixels of the frames text is looked for in
+MATCH = 0.65  # correlation with its template all along the way
+LEAST_SECONDS = 0.4  # shorter ways prove nothing
+LEAST_TRAVEL = 6.0  # nor do shorter distances, pixels
+MOST_UNEVEN = 2.5  # worst distance from an even motion, pixels
+LEAST_LENGTH = 1.5  # a line of text is so many times longer than it is high; a ball or a box that rolls by is not
+CHUNK_SECONDS = 0.1  # a box covers the line for so long
 SCORE = 0.8
 AT_REST = 0.3  # seconds in one place: the line slid there
-Past = Sequence[tuple[float, np.ndarray, bool]]  # seconds, grey, begins a shot
 
 
 class MovingLine:
@@ -32,37 +39,36 @@ class MovingLine:
         self.missed = 0
         self.background_moves_along: list[bool] = []
 
-    def watch_background(self, past: Past, text: Sequence[Box], thresholds: MovingThresholds) -> None:
+    def watch_background(self, past: Sequence[Shown], text: Sequence[Box]) -> None:
         """Add to the evidence whether the picture moved like the line up to the last frame of ``past``.
 
         Args:
             past: frames.
             text: where other lines are in the last of them.
-            thresholds: see there.
         """
         seconds, now, _ = past[-1]
         last, x, y = self.places[-1]
-        earlier = [place for place in self.places if place[0] <= seconds - thresholds.back_seconds]
+        earlier = [place for place in self.places if place[0] <= seconds - BACK_SECONDS]
         if last != seconds or not earlier:
             return
         at, x_then, y_then = max(earlier)
-        then = next((grey for s, grey, _ in past if s == at), None)
+        then = next((frame.grey for frame in past if frame.seconds == at), None)
         if then is not None and max(abs(x - x_then), abs(y - y_then)) >= 2:
             moves = background_moves(self.outline, now, then, x_then - x, y_then - y, text=text)
             self.background_moves_along.append(any(moves))
 
-    def follow(self, seconds: float, grey: np.ndarray, *, match: float) -> bool:
+    def follow(self, frame: Shown) -> bool:
         """Look for the line in the next frame, near where its speed leads; False if it is not there."""
         last, x, y = self.places[-1]
-        dx = x + self.velocity[0] * (seconds - last)
-        dy = y + self.velocity[1] * (seconds - last)
+        dx = x + self.velocity[0] * (frame.seconds - last)
+        dy = y + self.velocity[1] * (frame.seconds - last)
         near = [(round(dx) + i, round(dy) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-        best, place = max((self.template.match(grey, i, j), (i, j)) for i, j in near)
-        if best < match:
+        best, place = max((self.template.pattern.match(frame.grey, i, j), (i, j)) for i, j in near)
+        if best < MATCH:
             self.missed += 1
             return False
         self.missed = 0
-        self.places.append((seconds, *place))
+        self.places.append((frame.seconds, *place))
         if len(self.places) >= 6:
             self.velocity = self._fit()[0]
         return True
@@ -88,28 +94,27 @@ class MovingLine:
         off = [np.abs(np.polyval(line, seconds - seconds[0]) - a).max() for line, a in zip(lines, (x, y), strict=True)]
         return (float(lines[0][0]), float(lines[1][0])), float(max(off))
 
-    def travelled(self, size: tuple[int, int], thresholds: MovingThresholds, margin: float) -> Travelled | None:
+    def travelled(self, size: tuple[int, int], margin: float) -> Travelled | None:
         """Return what is left of the line once it is gone; None if it is more likely a thing of the scene."""
-        self.places.sort()
         first, last = self.places[0][0], self.places[-1][0]
-        if last - first < thresholds.least_seconds or len(self.places) < 6:
+        if last - first < LEAST_SECONDS or len(self.places) < 6:
             return None
         (vx, vy), off = self._fit()
         along, across = max(abs(vx), abs(vy)), min(abs(vx), abs(vy))
-        steady = off <= thresholds.most_uneven_px and across <= 0.08 * along
+        steady = off <= MOST_UNEVEN and across <= 0.08 * along
         x0, y0, x1, y1 = self.template.tight
-        if x1 - x0 < thresholds.least_length * (y1 - y0):
+        if x1 - x0 < LEAST_LENGTH * (y1 - y0):
             return None
         votes = self.background_moves_along
-        if not steady or not votes or np.mean(votes) > 0.5 or along * (last - first) < thresholds.least_travel_px:
+        if not steady or not votes or np.mean(votes) > 0.5 or along * (last - first) < LEAST_TRAVEL:
             return None
-        boxes = tuple(self._chunk(part, size, margin) for part in self._chunks(thresholds.chunk_seconds))
+        boxes = tuple(self._chunk(part, size, margin) for part in self._chunks())
         return Travelled(boxes, (vx, vy), x1 - x0)
 
-    def _chunks(self, seconds: float) -> list[list[tuple[float, int, int]]]:
+    def _chunks(self) -> list[list[tuple[float, int, int]]]:
         chunks: list[list[tuple[float, int, int]]] = []
         for place in self.places:
-            if not chunks or place[0] - chunks[-1][0][0] >= seconds:
+            if not chunks or place[0] - chunks[-1][0][0] >= CHUNK_SECONDS:
                 chunks.append([])
             chunks[-1].append(place)
         return chunks
@@ -122,20 +127,20 @@ class MovingLine:
         return Found(kind="subtitle", first_seconds=part[0][0], last_seconds=part[-1][0], box=grown, score=SCORE)
 
 
-def begin_moving(template: Template, seconds: float, past: Past, thresholds: MovingThresholds) -> MovingLine | None:
+def begin_moving(template: Template, seconds: float, past: Sequence[Shown]) -> MovingLine | None:
     """Return the line if it was beside its place shortly before, on its way; followed back through ``past``."""
-    earlier = [(s, grey) for s, grey, _ in past if seconds - s >= thresholds.back_seconds]
+    earlier = [frame for frame in past if seconds - frame.seconds >= BACK_SECONDS]
     if not earlier:
         return None
-    then, grey = earlier[-1]
-    best, dx, dy = template.shifted(grey, thresholds.reach_px)
-    if best < thresholds.match or max(abs(dx), abs(dy)) < 2:
+    then = earlier[-1]
+    best, dx, dy = template.pattern.shifted(then.grey, REACH)
+    if best < MATCH or max(abs(dx), abs(dy)) < 2:
         return None
-    line = MovingLine(template, seconds, (-dx / (seconds - then), -dy / (seconds - then)))
-    line.background_moves_along.append(any(background_moves(line.outline, past[-1][1], grey, dx, dy)))
+    line = MovingLine(template, seconds, (-dx / (seconds - then.seconds), -dy / (seconds - then.seconds)))
+    line.background_moves_along.append(any(background_moves(line.outline, past[-1].grey, then.grey, dx, dy)))
     back = MovingLine(template, seconds, line.velocity)
-    for s, frame, _ in reversed(past):
-        if s < seconds and not back.follow(s, frame, match=thresholds.match) and back.missed > 2:
+    for frame in reversed(past):
+        if frame.seconds < seconds and not back.follow(frame) and back.missed > MISSES:
             break
     line.places = back.places[::-1]
     return line

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vidboot.corruption.tophat import TextBoxes
+from vidboot.boxes import grow
 
 PACKAGES = ("rapidocr_onnxruntime", "rapidocr")
 PROBABILITY, BOX_PROBABILITY, UNCLIP = 0.3, 0.5, 1.6
@@ -50,8 +50,8 @@ class OcrDetector:
         self._session: Any = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, frame: np.ndarray, side: int) -> TextBoxes:
-        """Return boxes [n, 4] in pixels of ``frame`` (uint8 RGB), seen at a short side of ``side``, and scores."""
+    def __call__(self, frame: np.ndarray, side: int) -> np.ndarray:
+        """Return boxes of lines: a `TextDetector`."""
         height, width = frame.shape[:2]
         # A strip hundreds of times as long as it is high would not fit the memory.
         scale = min(side / min(height, width), LONGEST * side / max(height, width))
@@ -60,23 +60,21 @@ class OcrDetector:
         picture = cv2.resize(frame, (columns, rows), interpolation=way)[..., ::-1].astype(np.float32)
         x = (picture / 127.5 - 1).transpose(2, 0, 1)[None]
         (probability,) = self._session.run(None, {self._input: np.ascontiguousarray(x)})
-        boxes, scores = boxes_of(probability[0, 0])
-        return boxes * np.array([width / columns, height / rows] * 2, np.float32), scores
+        return boxes_of(probability[0, 0]) * np.array([width / columns, height / rows] * 2, np.float32)
 
 
-def boxes_of(probability: np.ndarray) -> TextBoxes:
-    """Return the boxes [n, 4] of a map of text kernels [H, W], grown to the letters' size, and their scores [n]."""
+def boxes_of(probability: np.ndarray) -> np.ndarray:
+    """Return the boxes, float32 [n, 4], of a map of text kernels [H, W], grown to the letters' size."""
     height, width = probability.shape
     text = cv2.dilate((probability > PROBABILITY).astype(np.uint8), np.ones((2, 2), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(text)
     total = np.bincount(labels.ravel(), np.where(probability > PROBABILITY, probability, 0).ravel(), count)
     inside = np.maximum(np.bincount(labels.ravel(), (probability > PROBABILITY).ravel(), count), 1)
-    boxes, scores = [], []
+    boxes = []
     for label in range(1, count):
         x, y, w, h, _ = stats[label]
         if min(w, h) < 3 or total[label] / inside[label] < BOX_PROBABILITY:
             continue
         by = w * h * UNCLIP / (2 * (w + h))
-        boxes.append((max(0, x - by), max(0, y - by), min(width, x + w + by), min(height, y + h + by)))
-        scores.append(total[label] / inside[label])
-    return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
+        boxes.append(grow((x, y, x + w, y + h), by, width, height))
+    return np.array(boxes, np.float32).reshape(-1, 4)

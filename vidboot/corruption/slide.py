@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from vidboot.boxes import Box
+from vidboot.boxes import Box, clipped
 from vidboot.corruption.background import background_moves
-from vidboot.corruption.found import Found
+from vidboot.corruption.found import Found, Shown
 from vidboot.corruption.template import Template
 
 FIRST = 8  # pixels that a line may lie beside its place a 25th of a second before or after it stands there,
@@ -22,21 +22,18 @@ LEAST_FAR = 1.0  # heights of the line that it slides
 ACROSS = 1  # pixels by which it leaves its row, or column
 LONGEST = 1.0  # seconds
 
-Frame = tuple[float, np.ndarray]
-"""Seconds, and grey, uint8 [H, W]."""
-
 
 class Slide:
     """The way of a line, frame by frame, from where it stands back to where it came from, or on to where it goes."""
 
-    def __init__(self, template: Template, shown: Frame, beyond: Frame, x: int, y: int) -> None:
+    def __init__(self, template: Template, shown: Shown, beyond: Shown, x: int, y: int) -> None:
         self.template = template
-        self.places = [(shown[0], 0, 0), (beyond[0], x, y)]
+        self.places = [(shown.seconds, 0, 0), (beyond.seconds, x, y)]
         """Seconds, and how far right and down from where it stands, there first."""
         self.under_way = True
-        self._stands, self._beside, self._last = shown[1], beyond[1], beyond[1]
+        self._stands, self._beside, self._last = shown.grey, beyond.grey, beyond.grey
 
-    def follow(self, seconds: float, grey: np.ndarray) -> bool:
+    def follow(self, frame: Shown) -> bool:
         """Look for the line in the next frame on its way; False if it is not there, or is too long on its way."""
         if not self.under_way:
             return False
@@ -45,17 +42,17 @@ class Slide:
         along = np.arange(-faster, faster + 1)
         dx, dy = (along, (-1, 0, 1)) if abs(x) >= abs(y) else ((-1, 0, 1), along)
         near = [(2 * x - bx + int(i), 2 * y - by + int(j)) for i in dx for j in dy]
-        best, place = max((self.template.match(grey, *at), at) for at in near)
+        best, place = max((self.template.pattern.match(frame.grey, *at), at) for at in near)
         if best >= ON_ITS_WAY:
-            self.places.append((seconds, *place))
-            self._last = grey
+            self.places.append((frame.seconds, *place))
+            self._last = frame.grey
         self.under_way = best >= ON_ITS_WAY and self._took <= LONGEST
         return self.under_way
 
-    def trace(self, past: Iterable[tuple[float, np.ndarray, bool]]) -> None:
-        """Follow the line back through frames (seconds, grey, whether it begins a shot), the latest first."""
-        for seconds, grey, _ in past:
-            if seconds < self.places[-1][0] and not self.follow(seconds, grey):
+    def trace(self, past: Iterable[Shown]) -> None:
+        """Follow the line back through frames, the latest first."""
+        for frame in past:
+            if frame.seconds < self.places[-1][0] and not self.follow(frame):
                 return
 
     def with_the_picture(self, outline: Box) -> bool:
@@ -89,18 +86,11 @@ class Slide:
     def event(self, stands: Found, size: tuple[int, int]) -> Found:
         """Return the event of its way, of that of the line that stands: all that its box sweeps, and two frames beyond,
         in which too little of it is in the picture to be known."""
-        assert stands.box is not None
         (before, *_), (end, x, y) = self.places[-2:]
         first, last = sorted((self.places[0][0], end + 2 * (end - before)))
         x0, y0, x1, y1 = stands.box
-        width, height = map(float, size)
-        box = (
-            max(0.0, x0 + min(x, 0)),
-            max(0.0, y0 + min(y, 0)),
-            min(width, x1 + max(x, 0)),
-            min(height, y1 + max(y, 0)),
-        )
-        return replace(stands, first_seconds=max(0.0, first), last_seconds=last, box=box)
+        box = clipped((x0 + min(x, 0), y0 + min(y, 0), x1 + max(x, 0), y1 + max(y, 0)), *size)
+        return replace(stands, first_seconds=first, last_seconds=last, box=box)
 
 
 def slower(one: float, other: float) -> float:
@@ -108,11 +98,11 @@ def slower(one: float, other: float) -> float:
     return max(1.0, abs(one - other) / USUAL)
 
 
-def slide_of(template: Template, shown: Frame, beyond: Frame) -> Slide | None:
+def slide_of(template: Template, shown: Shown, beyond: Shown) -> Slide | None:
     """Begin the way of a line, if it lies beside its place in a frame next to one that shows it there.
 
     Where the likeness is poor it must be more than the line, in its place, has to itself: stripes are alike a row off.
     """
-    match, x, y = template.shifted(beyond[1], round(FIRST * slower(shown[0], beyond[0])))
-    alike = match > SURELY_LIKE or match > max(LIKE, template.match(shown[1], x, y))
+    match, x, y = template.pattern.shifted(beyond.grey, round(FIRST * slower(shown.seconds, beyond.seconds)))
+    alike = match > SURELY_LIKE or match > max(LIKE, template.pattern.match(shown.grey, x, y))
     return Slide(template, shown, beyond, x, y) if alike and (x, y) != (0, 0) else None

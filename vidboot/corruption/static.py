@@ -13,8 +13,17 @@ import cv2
 import numpy as np
 
 from vidboot.boxes import IntBox, area, around
-from vidboot.corruption.thresholds import StaticThresholds
 
+SIDE = 480  # longer side at which gradients are taken, pixels; smaller videos are left as they are
+COHERENCE = 0.7  # share of frames whose gradient agrees with the median, for a single video
+SURROUNDINGS_STD = 6.0  # a single video's picture around a mark changes by at least this much over time, levels
+MOVING_SHARE = 0.9  # share of the frame that changes so much, for a mark of a single video to need no review
+HELD_SHARE = 0.75  # and its sure marks hold this share of all edges that stand still in it: nothing else does
+STEADY = 0.8  # a sure mark of the first third of a video correlates with that of the last by this much
+TWO_WAYS = 0.1  # least energy of its gradients across their main direction, over that along it: no line
+MOST_SINGLE = 4  # marks of a single video, the strongest first: more is a camera that stands still
+SINGLE_GRADIENT = 60.0  # a single video's median gradient at the edge of a mark
+LEAST_EDGE_PIXELS = 24  # a mark has at least so many edge pixels at a side of 480
 QUANTUM = 2  # Sobel levels per unit of the stored int8: 254 is strong whatever it is
 COLOUR_CELLS = 8
 RIM = 8  # pixels beside the picture's own that belong to the edge of a bar
@@ -119,12 +128,11 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum(dtype=np.float64)) / norm if norm > 0 else 0.0
 
 
-def mark_in_one(sampled: Sampled, *, thresholds: StaticThresholds) -> list[tuple[np.ndarray, float]]:
+def marks_in_one(sampled: Sampled) -> list[tuple[np.ndarray, float]]:
     """Return the marks seen in one video by itself, the strongest first.
 
     Args:
         sampled: frames spread over the video.
-        thresholds: see there.
 
     Returns:
         Per mark its pixels, bool [h, w], and a score; below .5 unless it looks at the end as it did at first, has
@@ -133,40 +141,40 @@ def mark_in_one(sampled: Sampled, *, thresholds: StaticThresholds) -> list[tuple
     """
     if len(sampled.frames) < 6:
         return []
-    edge = _still_edges(sampled, thresholds)
+    edge = _still_edges(sampled)
     std = cv2.GaussianBlur(sampled.greys.astype(np.float32).std(axis=0), (0, 0), 6)
-    edge &= std > thresholds.surroundings_std
+    edge &= std > SURROUNDINGS_STD
     height, width = edge.shape
-    least = thresholds.least_edge_pixels * max(height, width) // thresholds.side
+    least = LEAST_EDGE_PIXELS * max(height, width) // SIDE
     marks = [pixels for pixels in regions(edge, least=least) if area(around(pixels)) <= 0.12 * width * height]
     marks.sort(key=lambda pixels: -float(np.hypot(*sampled.median[pixels].astype(np.float32).T).sum()))
-    marks = marks[: thresholds.most_single]
-    steady = [_stays(sampled, pixels, thresholds) for pixels in marks]
+    marks = marks[:MOST_SINGLE]
+    steady = [_stays(sampled, pixels) for pixels in marks]
     held = sum(int((edge & pixels).sum()) for pixels, stays in zip(marks, steady, strict=True) if stays)
-    all_else_moves = (std > thresholds.surroundings_std).mean() > thresholds.moving_share
-    all_else_moves &= held > thresholds.held_share * edge.sum()
+    all_else_moves = (std > SURROUNDINGS_STD).mean() > MOVING_SHARE
+    all_else_moves &= held > HELD_SHARE * edge.sum()
     return [(pixels, 0.6 if stays and all_else_moves else 0.3) for pixels, stays in zip(marks, steady, strict=True)]
 
 
-def _still_edges(sampled: Sampled, thresholds: StaticThresholds) -> np.ndarray:
+def _still_edges(sampled: Sampled) -> np.ndarray:
     """Where most frames have the strong gradient of the median, bool [h, w]."""
     median = sampled.median.astype(np.float32)
     strength = np.hypot(median[..., 0], median[..., 1])
-    strong = strength > thresholds.single_gradient
+    strong = strength > SINGLE_GRADIENT
     at = sampled.each[:, strong].astype(np.float32)  # [n, pixels, 2]
     along = (at * median[strong]).sum(-1) / strength[strong]
     still = np.zeros_like(strong)
-    still[strong] = (along > 0.5 * strength[strong]).mean(axis=0) > thresholds.coherence
+    still[strong] = (along > 0.5 * strength[strong]).mean(axis=0) > COHERENCE
     return still
 
 
-def _stays(sampled: Sampled, pixels: np.ndarray, thresholds: StaticThresholds) -> bool:
+def _stays(sampled: Sampled, pixels: np.ndarray) -> bool:
     """Whether a mark looks in the first third of the video as in the last, and is more than a line."""
     thirds = np.array_split(sampled.each[:, pixels], 3)
     alike = correlation(np.median(thirds[0], axis=0), np.median(thirds[2], axis=0))
     median = sampled.median[pixels].astype(np.float64)  # [pixels, 2]
     across, along = np.linalg.eigvalsh(median.T @ median)
-    return alike >= thresholds.steady and across >= thresholds.two_ways * along
+    return alike >= STEADY and across >= TWO_WAYS * along
 
 
 def regions(edge: np.ndarray, *, least: int) -> list[np.ndarray]:

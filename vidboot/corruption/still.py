@@ -4,8 +4,11 @@ import cv2
 import numpy as np
 
 from vidboot.corruption.found import Found, Picture
-from vidboot.corruption.thresholds import StillThresholds
 
+CELL_CHANGE = 0.9  # a frame repeats the last one if no 8x8 cell at 160x90 changes by more, levels
+LEAST_FRAMES = 6  # shorter repeats are how some films are made
+MOTION_CHANGE = 6.0  # levels by which the most changed cell changes before and after: else the camera just stands
+MOVING_SHARE = 0.3  # of the picture before and after, and does not fade, where no person needs to be asked
 GRID = (160, 90)
 MOVES = 2.0  # levels by which a cell must change to move at all
 FADES = 0.3  # of its change: a cell whose second difference is less fades
@@ -44,7 +47,7 @@ def _motion(change: np.ndarray) -> float:
     return float(np.sort(change)[-2]) if len(change) > 1 else 0.0
 
 
-def find_frozen(changes: Changes, *, thresholds: StillThresholds) -> list[Found]:
+def find_frozen(changes: Changes) -> list[Found]:
     """Return the spans that repeat a frame between two spans of motion, as boxes of the whole frame (0, 0, 1, 1).
 
     A camera that stands still before a scene without motion also repeats frames; that is the scene, not damage. Where
@@ -52,14 +55,14 @@ def find_frozen(changes: Changes, *, thresholds: StillThresholds) -> list[Found]
     person is asked.
     """
     change, moved = np.array(changes.change), np.array(changes.moved)
-    still = np.concatenate([[False], change < thresholds.cell_change, [False]])
+    still = np.concatenate([[False], change < CELL_CHANGE, [False]])
     edges = np.flatnonzero(np.diff(still.astype(np.int8)))
     found = []
     for first, end in zip(edges[::2], edges[1::2], strict=True):
         around = slice(max(0, first - 3), first), slice(end, end + 3)
-        moving = min(_motion(change[part]) for part in around) >= thresholds.motion_change
-        if end - first >= thresholds.least_frames and moving and first > 1:
-            all_of_it = min(_motion(moved[part]) for part in around) >= thresholds.moving_share
+        moving = min(_motion(change[part]) for part in around) >= MOTION_CHANGE
+        if end - first >= LEAST_FRAMES and moving:
+            all_of_it = min(_motion(moved[part]) for part in around) >= MOVING_SHARE
             on, off = changes.seconds[first], changes.seconds[end - 1]
             score = 0.7 if all_of_it else 0.4
             found.append(Found(kind="frozen", first_seconds=on, last_seconds=off, box=(0, 0, 1, 1), score=score))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, area, intersection, whole
+from vidboot.boxes import Box, share_in, whole
+from vidboot.corruption.found import Shown
 from vidboot.corruption.row import LEAST_TALL, field, joined, mostly_within, pieces_of, strength_of
 from vidboot.corruption.tophat import legible_rows
 
@@ -24,9 +25,6 @@ MOST = 0.15  # share of the picture that changes at once: more is a flash
 STRONGER = 1.5  # times, edges with a line over those without: else a texture has changed
 REACH = 6  # heights of a line within which what changes in its rows is part of it
 
-Frame = tuple[float, np.ndarray]
-"""Seconds, and grey, uint8 [H, W]."""
-
 
 @dataclass(frozen=True)
 class Switched:
@@ -36,7 +34,7 @@ class Switched:
     ink: np.ndarray
     """Which pixels change, bool [H, W] of the frame."""
     came: bool
-    frames: tuple[Frame, ...]
+    frames: tuple[Shown, ...]
     """The first or the last frame that shows it, and all since."""
 
     def share_within(self, boxes: Iterable[Box]) -> float:
@@ -53,20 +51,20 @@ class Sudden:
     """Watches a film for lines that are switched on or off."""
 
     def __init__(self) -> None:
-        self._frames: deque[Frame] = deque(maxlen=BEFORE + 1 + AFTER)
+        self._frames: deque[Shown] = deque(maxlen=BEFORE + 1 + AFTER)
         self._changes: deque[np.ndarray] = deque(maxlen=BEFORE + AFTER)
 
-    def see(self, seconds: float, grey: np.ndarray, *, cut: bool) -> list[Switched]:
+    def see(self, frame: Shown) -> list[Switched]:
         """Return the lines that came or went `AFTER` frames before this one.
 
         Soon after a cut, or the film's first frame, fewer frames before a change are asked.
         """
-        if cut:
+        if frame.cut:
             self._frames.clear()
             self._changes.clear()
         if self._frames:
-            self._changes.append(cv2.absdiff(self._frames[-1][1], grey))
-        self._frames.append((seconds, grey))
+            self._changes.append(cv2.absdiff(self._frames[-1].grey, frame.grey))
+        self._frames.append(frame)
         at = len(self._changes) - AFTER - 1
         return self._switched(at) if at >= LEAST_BEFORE - 1 else []
 
@@ -83,7 +81,7 @@ class Sudden:
         frames = tuple(self._frames)
         lines = []
         for box in _lines(ink):
-            without, shown = (_strength(grey, box, ink) for _, grey in frames[at : at + 2])
+            without, shown = (_strength(frame.grey, box, ink) for frame in frames[at : at + 2])
             if shown > STRONGER * without:
                 lines.append(Switched(box, ink, True, frames[at + 1 :]))
             elif without > STRONGER * shown:
@@ -97,7 +95,7 @@ def _lines(ink: np.ndarray) -> list[Box]:
     rows = legible_rows(ink)
     pieces = pieces_of(ink) if rows else []
     for row in rows:
-        if not any(intersection(line, row) > 0.5 * area(row) for line in lines):
+        if not any(share_in(row, line) > 0.5 for line in lines):
             tall = row[3] - row[1]
             letters = [
                 one for one in pieces if mostly_within(one, row[1], row[3]) and one[3] - one[1] >= LEAST_TALL * tall

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,12 +11,67 @@ from vidboot.boxes import IntBox
 from vidboot.corruption.fade import QUARTERS
 from vidboot.corruption.row import NEW, field, strength_of
 from vidboot.corruption.static import correlation
-from vidboot.corruption.thresholds import TextThresholds
 
+ABRUPT_DROP = 0.45  # a line comes or goes at once if its correlation one frame outside is below this,
+ABRUPT_LEFT = 0.5  # or its strokes are weaker than this share of theirs there, in each quarter of the line
 DENSE = 0.15  # of the strokes of the fullest row, or column: more may be letters that stay for the next line
 LEAST_NEW = 0.25  # share of the strokes of a line that come or go with it: else nothing is known of it
 MOSTLY = 0.25  # of a pixel, that strokes of a line made smaller fill
 LEAST_IN_ROW = 3  # strokes that come or go with the line
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What a line looks like in its place, and how like it a frame is there, beside it, or where it is larger."""
+
+    box: IntBox
+    mean: np.ndarray
+    """Signed gradients, float32 [h, w, 2]."""
+    strokes: np.ndarray
+    """Where they are those of letters, bool [h, w]."""
+
+    def match(self, grey: np.ndarray, dx: int = 0, dy: int = 0) -> float:
+        """Return the correlation of a frame with it at its strokes, moved by (dx, dy) pixels, -1 to 1.
+
+        Where it leaves the frame only the rest counts; a rest of less than a third is no match.
+        """
+        x0, y0, x1, y1 = self.box
+        height, width = grey.shape
+        left, top = max(0, -x0 - dx), max(0, -y0 - dy)
+        right, bottom = min(x1 - x0, width - x0 - dx), min(y1 - y0, height - y0 - dy)
+        if right - left < (x1 - x0) / 3 or bottom - top < (y1 - y0) / 3:
+            return 0.0
+        inside = (slice(top, bottom), slice(left, right))
+        moved = (x0 + dx + left, y0 + dy + top, x0 + dx + right, y0 + dy + bottom)
+        strokes = self.strokes[inside]
+        return correlation(field(grey, moved)[strokes], self.mean[inside][strokes])
+
+    def shifted(self, grey: np.ndarray, reach: int) -> tuple[float, int, int]:
+        """Return the best correlation within ``reach`` pixels of its place, and how far from it (x, y)."""
+        x0, y0, x1, y1 = self.box
+        height, width = grey.shape
+        window = (max(0, x0 - reach), max(0, y0 - reach), min(width, x1 + reach), min(height, y1 + reach))
+        there, mean = field(grey, window), self._letters
+        hits = sum(_slide(there[..., k], mean[..., k]) for k in (0, 1))
+        energy = _slide((there**2).sum(-1), self.strokes.astype(np.float32))
+        score = hits / np.sqrt(np.maximum(energy, 1e-6) * float((mean**2).sum()))
+        _, best, _, (x, y) = cv2.minMaxLoc(score)
+        return float(best), x + window[0] - x0, y + window[1] - y0
+
+    def scaled(self, size: float) -> Pattern:
+        """Return what it looks like ``size`` times as large, about the middle of its box."""
+        x0, y0, x1, y1 = self.box
+        w, h = max(1, round(size * (x1 - x0))), max(1, round(size * (y1 - y0)))
+        left, top = (x0 + x1 - w) // 2, (y0 + y1 - h) // 2
+        mean, strokes = (
+            cv2.resize(x, (w, h), interpolation=cv2.INTER_AREA)
+            for x in (self._letters, self.strokes.astype(np.float32))
+        )
+        return Pattern((left, top, left + w, top + h), mean, strokes > MOSTLY)
+
+    @property
+    def _letters(self) -> np.ndarray:
+        return np.where(self.strokes[..., None], self.mean, np.float32(0))
 
 
 class Template:
@@ -43,18 +98,23 @@ class Template:
 
     def without(self, grey: np.ndarray) -> None:
         """Take note of a frame just before the line came, or just after it went, in a picture that goes on."""
-        self._without.append(self._field(grey))
+        self._without.append(field(grey, self.box))
 
     def learn(self, grey: np.ndarray) -> None:
         """Average one more frame in."""
-        self._sum += self._field(grey)
+        self._sum += field(grey, self.box)
         self._seen += 1
         mean = self._sum / self._seen
         strength = strength_of(mean) * self._ink
         strokes = strength > max(24.0, 0.3 * float(np.percentile(strength, 97)))
         # What fades away keeps the strokes it had.
-        self.strokes = strokes if strokes.any() or self._seen == 1 else self.strokes
-        self._at_strokes = mean[self.strokes]
+        strokes = strokes if strokes.any() or self._seen == 1 else self.pattern.strokes
+        self.pattern = Pattern(self.box, mean, strokes)
+
+    @property
+    def strokes(self) -> np.ndarray:
+        """Where its letters are, bool [h, w] of its box."""
+        return self.pattern.strokes
 
     @property
     def tight(self) -> IntBox:
@@ -83,72 +143,26 @@ class Template:
         """Which strokes change as the line comes or goes; all, where too few do to tell."""
         if not self._without:
             return self.strokes
-        mean = self._sum / self._seen
+        mean = self.pattern.mean
         changed = np.max([strength_of(mean - without) for without in self._without], axis=0)
         new = self.strokes & (changed > NEW * strength_of(mean))
         return new if new.sum() > LEAST_NEW * self.strokes.sum() else self.strokes
 
     def look(self, grey: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return `match` in its place, and how strong the strokes are there by quarters of the line, levels, [4]."""
-        there, mean = self._field(grey)[self.strokes], self._at_strokes
+        """Return `Pattern.match` in its place, and how strong its strokes are there by quarters of the line, [4]."""
+        there, mean = field(grey, self.box)[self.strokes], self.pattern.mean[self.strokes]
         along = (there * mean).sum(-1) / np.maximum(np.hypot(mean[:, 0], mean[:, 1]), 1e-6)
         quarter = np.nonzero(self.strokes)[1] * QUARTERS // self.strokes.shape[1]
         count = np.bincount(quarter, minlength=QUARTERS)
         return correlation(there, mean), np.bincount(quarter, along, minlength=QUARTERS) / np.maximum(count, 1)
 
-    def at_once(self, shown: np.ndarray, without: np.ndarray, thresholds: TextThresholds, *, quiet: bool) -> bool:
+    def at_once(self, shown: np.ndarray, without: np.ndarray, *, quiet: bool) -> bool:
         """Whether one of two neighbouring frames shows the line and the other nothing of it, or, where the picture
         around it is ``quiet``, in each quarter of it little more than what edges of the scene have."""
         match, left = self.look(without)
         _, whole = self.look(shown)
-        little = left <= thresholds.abrupt_left * np.maximum(whole, 0)
-        return match < thresholds.abrupt_drop or (quiet and bool(little.all()))
-
-    def match(self, grey: np.ndarray, dx: int = 0, dy: int = 0) -> float:
-        """Return the correlation of a frame with the template at its strokes, moved by (dx, dy) pixels, -1 to 1.
-
-        Where the template leaves the frame only the rest counts; a rest of less than a third is no match.
-        """
-        if dx == dy == 0:
-            return correlation(self._field(grey)[self.strokes], self._at_strokes)
-        x0, y0, x1, y1 = self.box
-        height, width = grey.shape
-        left, top = max(0, -x0 - dx), max(0, -y0 - dy)
-        right, bottom = min(x1 - x0, width - x0 - dx), min(y1 - y0, height - y0 - dy)
-        if right - left < (x1 - x0) / 3 or bottom - top < (y1 - y0) / 3:
-            return 0.0
-        inside = (slice(top, bottom), slice(left, right))
-        moved = (x0 + dx + left, y0 + dy + top, x0 + dx + right, y0 + dy + bottom)
-        strokes = self.strokes[inside]
-        return correlation(field(grey, moved)[strokes], (self._sum / self._seen)[inside][strokes])
-
-    def shifted(self, grey: np.ndarray, reach: int) -> tuple[float, int, int]:
-        """Return the best correlation within ``reach`` pixels of its place, and how far from it (x, y)."""
-        x0, y0, x1, y1 = self.box
-        height, width = grey.shape
-        window = (max(0, x0 - reach), max(0, y0 - reach), min(width, x1 + reach), min(height, y1 + reach))
-        there = field(grey, window)
-        mean = np.where(self.strokes[..., None], self._sum / self._seen, 0).astype(np.float32)
-        hits = sum(_slide(there[..., k], mean[..., k]) for k in (0, 1))
-        energy = _slide((there**2).sum(-1), self.strokes.astype(np.float32))
-        score = hits / np.sqrt(np.maximum(energy, 1e-6) * float((mean**2).sum()))
-        _, best, _, (x, y) = cv2.minMaxLoc(score)
-        return float(best), x + window[0] - x0, y + window[1] - y0
-
-    def scaled(self, size: float) -> Template:
-        """Return what it looks like ``size`` times as large, about the middle of its box."""
-        x0, y0, x1, y1 = self.box
-        w, h = max(1, round(size * (x1 - x0))), max(1, round(size * (y1 - y0)))
-        left, top = (x0 + x1 - w) // 2, (y0 + y1 - h) // 2
-        other = copy.copy(self)
-        other.box = left, top, left + w, top + h
-        mean = np.where(self.strokes[..., None], self._sum / self._seen, 0)
-        other._sum, other._seen = cv2.resize(mean, (w, h), interpolation=cv2.INTER_AREA), 1
-        other.strokes = cv2.resize(self.strokes.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA) > MOSTLY
-        return other
-
-    def _field(self, grey: np.ndarray) -> np.ndarray:
-        return field(grey, self.box)
+        little = left <= ABRUPT_LEFT * np.maximum(whole, 0)
+        return match < ABRUPT_DROP or (quiet and bool(little.all()))
 
 
 def _slide(there: np.ndarray, template: np.ndarray) -> np.ndarray:

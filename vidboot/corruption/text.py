@@ -8,51 +8,51 @@ moves or is cut, and it comes and goes from one frame to the next in a picture t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from vidboot.boxes import Box, grow, intersection, iou, whole
-from vidboot.boxes import area as area_of
+from vidboot.boxes import Box, grow, iou, share_in, whole
 from vidboot.corruption import evidence
 from vidboot.corruption.cuts import Cuts
-from vidboot.corruption.fade import Strength, fade_in
-from vidboot.corruption.found import Found, Frames, Picture, in_another
-from vidboot.corruption.growth import growth_of
-from vidboot.corruption.line import Line
+from vidboot.corruption.found import Found, Frames, Picture, Shown, without_parts
+from vidboot.corruption.line import MATCH, MISSES, Line
+from vidboot.corruption.look_back import look_back
 from vidboot.corruption.looks import Looks
 from vidboot.corruption.moving import MovingLine, begin_moving
 from vidboot.corruption.plate import Plate
 from vidboot.corruption.row import Row
-from vidboot.corruption.slide import Slide, slide_of
+from vidboot.corruption.slide import slide_of
 from vidboot.corruption.sudden import Sudden, Switched
 from vidboot.corruption.template import Template
-from vidboot.corruption.thresholds import TextThresholds
 from vidboot.corruption.ticker import Travelled, with_tickers
 from vidboot.corruption.tophat import TextDetector
 from vidboot.trust import SURE
 
+LOOKS_PER_SECOND = 2.0  # of the detector, which costs as much as all else; few lines last less than a second
+SAMPLES_PER_SECOND = 3.0  # how often lines are compared with what is around them
+TICKS_PER_SECOND = 8.0  # how often it is seen whether a line counts: a clip may last a second
+BACK_SECONDS = 1.6  # how far back before its detection a line's first frame is looked for
+MARGIN = 0.03  # boxes grow by one pixel and this share of their height on each side
+GAP = 1.5  # letters so many heights of the line farther along belong to it, too
 MOST_BUFFERED = 160  # frames kept to look back into, whatever the frame rate
 SAME_ROWS = 3  # pixels
 LEAST_STROKES = 8  # pixels of a line's template
 AROUND = 0.4  # heights of a line that was switched on: its letters' thin ends change by less
-MISSES = 2  # frames a line may be lost for: a flash, a bad frame
 
 
-def find_text(frames: Frames, detector: TextDetector, *, thresholds: TextThresholds) -> list[Found]:
+def find_text(frames: Frames, detector: TextDetector) -> list[Found]:
     """Return the lines of overlaid text, as boxes in pixels of the frames.
 
     Args:
         frames: all frames of a video; their short side is best 352 or less.
         detector: finds boxes in one frame.
-        thresholds: see there.
 
     Returns:
         Events of kind subtitle; a score below .5 says that it may be text in the scene.
     """
-    tracker = _Tracker(detector, thresholds)
+    tracker = _Tracker(detector)
     for seconds, picture in frames:
         tracker.see(seconds, picture)
     return tracker.finish()
@@ -68,10 +68,9 @@ class _Ended:
 
 
 class _Tracker:
-    def __init__(self, detector: TextDetector, thresholds: TextThresholds) -> None:
-        self.thresholds = thresholds
-        self._looks = Looks(detector, thresholds)
-        self.past: deque[tuple[float, np.ndarray, bool]] = deque(maxlen=MOST_BUFFERED)  # seconds, grey, begins a shot
+    def __init__(self, detector: TextDetector) -> None:
+        self._looks = Looks(detector)
+        self.past: deque[Shown] = deque(maxlen=MOST_BUFFERED)
         self.live: list[Line] = []
         self.leaving: list[Line] = []
         self.ended: list[_Ended] = []
@@ -81,61 +80,65 @@ class _Tracker:
         self.next_look = self.next_sample = self.next_tick = -np.inf
         self.unseen: tuple[float, Picture] | None = None  # the last frame, if it was not looked at
         self.size = (0, 0)
-        self._sudden, self._cuts = Sudden(), Cuts(thresholds)
+        self.begins = self.ends = 0.0  # the film, seconds
+        self._sudden, self._cuts = Sudden(), Cuts()
 
     def see(self, seconds: float, picture: Picture) -> None:
         grey = picture.grey
         self.size = grey.shape[1], grey.shape[0]
+        self.begins, self.ends = self.begins if self.past else seconds, seconds
         cut = self._cuts.see(grey)
-        self.past.append((seconds, grey, cut))
-        while len(self.past) > 2 and self.past[-1][0] - self.past[0][0] > self.thresholds.back_seconds:
+        now = Shown(seconds, grey, cut)
+        self.past.append(now)
+        while len(self.past) > 2 and seconds - self.past[0].seconds > BACK_SECONDS:
             self.past.popleft()
         for line in list(self.leaving):
             assert line.went is not None
-            if not line.went.follow(seconds, grey):
+            if not line.went.follow(now):
                 self.leaving.remove(line)
                 self._end(line)
         for line in list(self.live):
-            self._follow(line, seconds, grey, self.past[-2][1], cut)
-        for one in self._sudden.see(seconds, grey, cut=cut):
+            self._follow(line, now, self.past[-2])
+        for one in self._sudden.see(now):
             self._begin_switched(one)
         for way in list(self.moving):
-            if not way.follow(seconds, grey, match=self.thresholds.moving.match) and way.missed > MISSES:
+            if not way.follow(now) and way.missed > MISSES:
                 self.moving.remove(way)
                 self._arrive(way)
             elif way.at_rest:
                 self.moving.remove(way)
                 self.next_look = seconds
         if seconds >= self.next_tick or cut:
-            self.next_tick = seconds + 1 / self.thresholds.ticks_per_second - 1e-3
+            self.next_tick = seconds + 1 / TICKS_PER_SECOND - 1e-3
             for line in self.live:
-                line.tick(grey, self.thresholds.moving_levels)
+                line.tick(grey)
         if seconds >= self.next_sample or cut:
-            self.next_sample = seconds + 1 / self.thresholds.samples_per_second - 1e-3
+            self.next_sample = seconds + 1 / SAMPLES_PER_SECOND - 1e-3
             self._sample(grey)
         self.unseen = None if seconds >= self.next_look or cut else (seconds, picture)
         if self.unseen is None:
-            self.next_look = seconds + 1 / self.thresholds.looks_per_second - 1e-3
+            self.next_look = seconds + 1 / LOOKS_PER_SECOND - 1e-3
             self._look(seconds, picture)
 
-    def _follow(self, line: Line, seconds: float, grey: np.ndarray, before: np.ndarray, cut: bool) -> None:
+    def _follow(self, line: Line, now: Shown, before: Shown) -> None:
         """See whether a line is still there, in the frame after ``before``."""
+        seconds, grey, cut = now
         match, strength = line.template.look(grey)
-        if match >= self.thresholds.match:
+        if match >= MATCH:
             line.last, line.missed = seconds, 0
             line.remember(seconds, strength)
             line.cuts_survived += cut
             line.row.learn(grey)
             return
         if line.missed == 0:
-            line.vanished, line.quiet_after = None, not cut and self._quiet(line, grey)
+            line.vanished, line.quiet_after = None, not cut and line.quiet(grey)
             line.gone, line.went = None if cut else grey, None
             if not cut:
-                line.vanished = line.template.at_once(before, grey, self.thresholds, quiet=line.quiet_after)
-                line.went = slide_of(line.template, (line.last, before), (seconds, grey))
+                line.vanished = line.template.at_once(before.grey, grey, quiet=line.quiet_after)
+                line.went = slide_of(line.template, before, now)
                 line.slides += [line.went] if line.went else []
         elif line.went:
-            line.went.follow(seconds, grey)
+            line.went.follow(now)
         line.missed += 1
         if line.missed > MISSES:
             self.live.remove(line)
@@ -143,7 +146,7 @@ class _Tracker:
                 line.without(line.gone)
             if line.went and line.went.under_way:
                 self.leaving.append(line)
-                counts = evidence.score(line, self.thresholds) is not None
+                counts = evidence.score(line) is not None
             else:
                 counts = self._end(line)
             if counts:
@@ -153,22 +156,22 @@ class _Tracker:
         """See how the picture around each line moves, and learn how the lines look."""
         for line in self.live:
             line.samples += 1
-            line.moving_samples += not self._quiet(line, grey)
+            line.moving_samples += not line.quiet(grey)
             line.around = line.surroundings(grey)
             if line.missed == 0:
                 line.template.learn(grey)
                 line.plate.learn(grey)
                 if line.samples == 3:
-                    self._look_back(line)
+                    look_back(line, self.past)
         text = [line.outline for line in (*self.live, *self.moving)]
         for way in self.moving:
-            way.watch_background(self.past, text, self.thresholds.moving)
+            way.watch_background(self.past, text)
 
     def _look(self, seconds: float, picture: Picture) -> None:
         """Find lines that are not followed yet."""
         for box in self._looks.at(picture.colours()):
-            known = [line for line in self.live if intersection(line.outline, box) > 0.3 * area_of(box)]
-            covered = sum(intersection(line.outline, box) for line in known) / max(area_of(box), 1e-6)
+            known = [line for line in self.live if share_in(box, line.outline) > 0.3]
+            covered = sum(share_in(box, line.outline) for line in known)
             if covered < 0.6 and not self._under_way(box):
                 self._begin(seconds, picture.grey, box)
             for line in known:
@@ -179,7 +182,7 @@ class _Tracker:
         template = Template(grey, whole(box, *self.size))
         if template.strokes.sum() < LEAST_STROKES:
             return
-        way = begin_moving(template, seconds, self.past, self.thresholds.moving)
+        way = begin_moving(template, seconds, self.past)
         if way is None:
             self._begin_standing(seconds, grey, box, template)
         else:
@@ -187,87 +190,40 @@ class _Tracker:
 
     def _begin_switched(self, one: Switched) -> None:
         """Begin a line a few frames late that came at once, or one that went and was not known, and catch up."""
-        (seconds, grey), *since = one.frames
-        gone = [] if one.came else [line for line in self.ended if line.event.last_seconds >= seconds]
+        first, *_ = one.frames
+        gone = [] if one.came else [line for line in self.ended if line.event.last_seconds >= first.seconds]
         known = one.share_within([line.outline for line in (*self.live, *gone)])
         if known >= 0.6 or not self._looks.may_be_line(one.box, *self.size):
             return
         wide = grow(one.box, AROUND * (one.box[3] - one.box[1]), *self.size)
-        template = Template(grey, whole(wide, *self.size), one.ink)
+        template = Template(first.grey, whole(wide, *self.size), one.ink)
         if template.strokes.sum() < LEAST_STROKES:
             return
-        line = self._begin_standing(seconds, grey, one.box, template)
-        for (_, before), (after, frame) in pairwise([(seconds, grey), *since]):
+        line = self._begin_standing(first.seconds, first.grey, one.box, template)
+        for before, now in pairwise(one.frames):
             if line in self.live:
-                self._follow(line, after, frame, before, cut=False)
+                self._follow(line, now, before)
 
     def _begin_standing(self, seconds: float, grey: np.ndarray, box: Box, template: Template) -> Line:
         line = Line(box, template, Row(template.box, grey), Plate(template.box, grey), seconds)
         line.around = line.surroundings(grey)
-        self._look_back(line)
+        look_back(line, self.past)
         self.live.append(line)
         return line
 
     def _under_way(self, box: Box) -> bool:
         """Whether a box shows a caption that is being followed on its way."""
-        return any(intersection(way.outline, box) > 0.6 * area_of(box) for way in self.moving)
-
-    def _look_back(self, line: Line) -> None:
-        """Find the line's first frame, as far back from where it was seen first as frames show it."""
-        first, appeared, cuts, missed = line.begun, None, 0, 0
-        came: Slide | None = None
-        before: list[Strength] = []
-        began_with_cut = False
-        gone, earliest, later = None, None, self.past[-1][:2]
-        for seconds, grey, cut in reversed(self.past):
-            if seconds >= line.begun:
-                began_with_cut, later = cut, (seconds, grey)
-                continue
-            match, strength = line.template.look(grey)
-            if match >= self.thresholds.match:
-                cuts += began_with_cut and missed == 0
-                first, earliest, began_with_cut, missed = seconds, grey, cut, 0
-                gone, later = None, (seconds, grey)
-                before.append((seconds, strength))
-                continue
-            if missed == 0:
-                appeared = None
-                if not began_with_cut:
-                    gone, quiet = grey, self._quiet(line, grey)
-                    appeared = line.template.at_once(later[1], grey, self.thresholds, quiet=quiet)
-                    came = slide_of(line.template, later, (seconds, grey))
-            missed += 1
-            if missed > MISSES:
-                break
-        if missed == 0 and first >= line.first:
-            return  # the frames before are gone
-        if first > line.first and fade_in(before[::-1] + line.after) is None:
-            return  # what was seen of it before its template was learned holds, unless that was too faint to be it
-        line.first, line.appeared, line.before, line.cuts_before = first, appeared, before, cuts
-        if gone is not None:
-            line.grew = growth_of(line.template, [frame for frame in reversed(self.past) if frame[0] <= first])
-        if came and not line.grew:
-            came.trace(reversed(self.past))
-            line.slides.append(came)
-            line.came = max((slide for slide in (line.came, came) if slide), key=lambda slide: len(slide.places))
-        if gone is not None:
-            line.without(gone)
-        line.quiet_before = earliest is not None and self._quiet(line, earliest)
-
-    def _quiet(self, line: Line, grey: np.ndarray) -> bool:
-        """Whether the picture around a line is as it was."""
-        assert line.around is not None
-        return float(np.abs(line.surroundings(grey) - line.around).mean()) < self.thresholds.moving_levels
+        return any(share_in(box, way.outline) > 0.6 for way in self.moving)
 
     def _end(self, line: Line) -> bool:
         """Make an event of a line; False: it belongs to the scene."""
-        score = evidence.score(line, self.thresholds)
+        score = evidence.score(line)
         if score is None:
             return False
-        tight = line.row.completed(line.tight, gap=self.thresholds.gap, still=line.still)
-        box = grow(line.plate.around(tight), 1 + self.thresholds.margin * (tight[3] - tight[1]), *self.size)
+        tight = line.row.completed(line.tight, gap=GAP, still=line.still)
+        box = grow(line.plate.around(tight), 1 + MARGIN * (tight[3] - tight[1]), *self.size)
         first, last = line.fades_in, line.fades_out
-        first = line.first if first is None else max(first, 0.0)
+        first = line.first if first is None else first
         if line.grew:
             first, box = min(first, line.grew.began), line.grew.around(box, *self.size)
         event = Found(
@@ -284,7 +240,7 @@ class _Tracker:
         return True
 
     def _arrive(self, way: MovingLine) -> None:
-        if travelled := way.travelled(self.size, self.thresholds.moving, self.thresholds.margin):
+        if travelled := way.travelled(self.size, MARGIN):
             self.arrived.append(travelled)
 
     def finish(self) -> list[Found]:
@@ -295,13 +251,19 @@ class _Tracker:
         for way in self.moving:
             self._arrive(way)
         lines = sorted(self.ended, key=lambda line: (line.event.first_seconds, line.outline))
-        sure = [line.tight for line in lines if line.event.score >= SURE]
+        sure = np.array([line.tight for line in lines if line.event.score >= SURE]).reshape(-1, 4)
         events = [replace(line.event, score=_among(line, sure)) for line in lines] + self.slid
-        arrived = with_tickers(self.arrived, self.size[0], self.past[-1][0] if self.past else 0.0)
-        return [event for k, event in enumerate(events) if not in_another(k, events)] + arrived
+        events = without_parts(events)
+        events += with_tickers(self.arrived, self.size[0])
+        return [self._within(event) for event in events]
+
+    def _within(self, event: Found) -> Found:
+        """The part of an event that lies within the film: how a line fades or moves says when it began beyond it."""
+        first, last = max(self.begins, event.first_seconds), min(self.ends, event.last_seconds)
+        return replace(event, first_seconds=first, last_seconds=last)
 
 
-def _among(line: _Ended, sure: Sequence[Box]) -> float:
-    """The score, higher where two sure lines lay in the very same rows: so do those of a film."""
-    same = [tight for tight in sure if np.abs(np.subtract(tight, line.tight))[[1, 3]].max() <= SAME_ROWS]
-    return max(line.event.score, 0.6) if len(same) >= 2 else line.event.score
+def _among(line: _Ended, sure: np.ndarray) -> float:
+    """The score, higher where two sure lines, [n, 4], lay in the very same rows: so do those of a film."""
+    same = np.abs(sure[:, [1, 3]] - np.array(line.tight)[[1, 3]]).max(1) <= SAME_ROWS
+    return max(line.event.score, 0.6) if same.sum() >= 2 else line.event.score

@@ -8,7 +8,6 @@ from itertools import chain
 
 import numpy as np
 
-from vidboot.boxes import Box
 from vidboot.corruption.found import Found
 
 UNEVEN = 0.1  # share of the speed by which its parts may differ
@@ -34,7 +33,7 @@ class Travelled:
             return False
         if self.boxes[0].first_seconds > other.boxes[-1].last_seconds:
             return False
-        (a0, top, a1, bottom), (b0, other_top, b1, other_bottom) = _box(self.boxes[0]), _box(other.boxes[-1])
+        (a0, top, a1, bottom), (b0, other_top, b1, other_bottom) = self.boxes[0].box, other.boxes[-1].box
         height = min(bottom - top, other_bottom - other_top)
         if min(bottom, other_bottom) - max(top, other_top) <= 0.5 * height:
             return False
@@ -42,15 +41,14 @@ class Travelled:
         return max(b0 + went - a1, a0 - b1 - went) <= APART * height
 
 
-def with_tickers(lines: Sequence[Travelled], width: int, end_seconds: float) -> list[Found]:
+def with_tickers(lines: Sequence[Travelled], width: int) -> list[Found]:
     """Return the boxes of lines that travelled, but a single one for all lines of a ticker.
 
-    It hides the letters as they come in and go out, too, where no line can be followed.
+    It hides the letters as they come in and go out, too, where no line can be followed, and may reach beyond the film.
 
     Args:
         lines: in any order.
         width: of the frame, px.
-        end_seconds: of the video.
     """
     groups: list[list[Travelled]] = []
     for line in sorted(lines, key=lambda line: line.boxes[0].first_seconds):
@@ -59,7 +57,7 @@ def with_tickers(lines: Sequence[Travelled], width: int, end_seconds: float) -> 
     found: list[Found] = []
     for group in groups:
         if _length(group) > LEAST_LENGTH * width:
-            found.append(_ticker(group, end_seconds))
+            found.append(_ticker(group))
         else:
             found += [box for line in group for box in line.boxes]
     return found
@@ -68,24 +66,19 @@ def with_tickers(lines: Sequence[Travelled], width: int, end_seconds: float) -> 
 def _length(lines: Sequence[Travelled]) -> float:
     """From the first letter of all lines to the last, px."""
     speed = float(np.median([line.velocity[0] for line in lines]))
-    begins = [_box(line.boxes[0])[0] - speed * line.boxes[0].first_seconds for line in lines]
+    begins = [line.boxes[0].box[0] - speed * line.boxes[0].first_seconds for line in lines]
     return max(begin + line.width for begin, line in zip(begins, lines, strict=True)) - min(begins)
 
 
-def _ticker(lines: Sequence[Travelled], end_seconds: float) -> Found:
+def _ticker(lines: Sequence[Travelled]) -> Found:
     boxes = [one for line in lines for one in line.boxes]
-    x0, y0, x1, y1 = np.array([_box(one) for one in boxes]).T
+    x0, y0, x1, y1 = np.array([one.box for one in boxes]).T
     # A line is followed from when all of it is in the frame: as long before and after as it takes to come and to go.
     entering = max(line.width / abs(line.velocity[0]) for line in lines)
     return Found(
         kind="subtitle",
-        first_seconds=max(0.0, min(one.first_seconds for one in boxes) - entering),
-        last_seconds=min(end_seconds, max(one.last_seconds for one in boxes) + entering),
+        first_seconds=min(one.first_seconds for one in boxes) - entering,
+        last_seconds=max(one.last_seconds for one in boxes) + entering,
         box=(float(x0.min()), float(y0.min()), float(x1.max()), float(y1.max())),
         score=boxes[0].score,
     )
-
-
-def _box(found: Found) -> Box:
-    assert found.box is not None
-    return found.box

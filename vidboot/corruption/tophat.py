@@ -7,12 +7,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vidboot.boxes import Box, IntBox, area, intersection
+from vidboot.boxes import Box, IntBox, grow, share_in
 
-TextBoxes = tuple[np.ndarray, np.ndarray]
-"""Boxes float32 [n, 4] as x0, y0, x1, y1, and scores [n]."""
-TextDetector = Callable[[np.ndarray, int], TextBoxes]
-"""Finds text in a frame (uint8 RGB [H, W, 3]), looking at it at a short side of so many pixels."""
+TextDetector = Callable[[np.ndarray, int], np.ndarray]
+"""Finds text in a frame (uint8 RGB [H, W, 3]), looking at it at a short side of so many pixels: boxes x0, y0, x1, y1 in
+pixels of the frame, float32 [n, 4]."""
 
 STROKE = 26  # a stroke is at most this part of the short side wide
 CONTRASTS = 112, 64  # of ink, levels: the higher one tells bright letters from the texture they stand in
@@ -23,27 +22,24 @@ COVERED = 0.6  # of a row, by one that was found at a higher contrast: it is the
 MOST_BESIDE = 0.2  # of the ink of a line is above or below it: more is texture
 
 
-def tophat_boxes(frame: np.ndarray, side: int) -> TextBoxes:
-    """Return boxes of rows of strokes, in pixels of ``frame``."""
+def tophat_boxes(frame: np.ndarray, side: int) -> np.ndarray:
+    """Return boxes of rows of strokes: a `TextDetector`."""
     height, width = frame.shape[:2]
     scale = min(1.0, side / min(height, width))
     size = max(8, round(width * scale)), max(8, round(height * scale))
     grey = cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     kernel = np.ones((max(3, min(size) // STROKE),) * 2, np.uint8)
     found = [_rows(cv2.morphologyEx(grey, op, kernel), grey) for op in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
-    boxes = np.concatenate([boxes for boxes, _ in found])
-    scores = np.concatenate([scores for _, scores in found])
-    return boxes * np.array([width / size[0], height / size[1]] * 2, np.float32), scores
+    return np.concatenate(found) * np.array([width / size[0], height / size[1]] * 2, np.float32)
 
 
-def _rows(strokes: np.ndarray, grey: np.ndarray) -> TextBoxes:
+def _rows(strokes: np.ndarray, grey: np.ndarray) -> np.ndarray:
     height, width = strokes.shape
     boxes: list[Box] = []
-    scores = []
     for level in CONTRASTS:
         ink = strokes > level
         for row in legible_rows(ink):
-            if any(intersection(box, row) > COVERED * area(row) for box in boxes):
+            if any(share_in(row, box) > COVERED for box in boxes):
                 continue
             x0, y0, x1, y1 = row
             own = ink[y0:y1, x0:x1]
@@ -51,9 +47,8 @@ def _rows(strokes: np.ndarray, grey: np.ndarray) -> TextBoxes:
             # Letters are of one brightness, but for their edges, which are blurred: only the stronger half tells.
             spread = brightness[contrast >= np.median(contrast)].std()
             if contrast.mean() - spread >= LEAST_CLEAR + CLEARER * (y1 - y0) / min(height, width):
-                boxes.append((max(0, x0 - 2), max(0, y0 - 2), min(width, x1 + 2), min(height, y1 + 2)))
-                scores.append(min(1.0, contrast.mean() / 128))
-    return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
+                boxes.append(grow(row, 2, width, height))
+    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 def legible_rows(ink: np.ndarray) -> list[IntBox]:
