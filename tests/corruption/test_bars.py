@@ -69,6 +69,22 @@ def test_a_bar_whose_picture_is_as_dark_is_as_wide_as_the_other() -> None:
     assert sure(frames) == (13, 0, 13, 0)
 
 
+def test_drawings_on_black_have_no_bars() -> None:
+    frames = [np.zeros((90, 120), np.uint8) for _ in range(6)]
+    for frame in frames:
+        frame[15:75, 40:80] = 200
+        frame[18:72, 43:77] = 0
+        frame[40:46, 10:30:3] = 235
+    assert sure(frames, shots=2) == (0, 0, 0, 0)
+
+
+def test_a_frame_whose_outermost_pixels_are_blended_is_found() -> None:
+    frames = barred(12, 12, 12, 12)
+    for frame in frames:
+        frame[0], frame[-1], frame[:, 0], frame[:, -1] = 90, 90, 90, 90
+    assert sure(frames) == (12, 12, 12, 12)
+
+
 def test_letters_that_reach_the_picture_do_not_end_a_bar() -> None:
     frames = barred(top=20, bottom=20)
     for frame in frames:

@@ -25,12 +25,14 @@ STEP = 10.0  # the picture begins in a column where it is this much brighter or 
 STEP_RATIO = 2.5  # and so many times farther from the bar's level than the rows before, which a codec smears
 LEAST_EDGE = 0.1  # a row where this share of the columns begins may be a bar's end
 PAIR_EDGES = 0.8  # two bars are sure if the shares of both add up to this, less their difference in width
+FILLED, WHOLE_EDGE = 0.5, 0.9  # and if of what lies between this share is off their level, or begins at the end of one
 SINGLE_EDGE = 0.6  # one bar may be there if this share of the columns begins at its end
 LEAST_PIXELS = 4  # thinner bars are ignored, pixels of the source
 WIDEST = 0.4  # a bar takes at most this share of the frame: between two there is a picture, not a line of text
 COLUMNS = 320  # looked at along an edge; more say nothing new
 MOST_LEVELS = 60  # a step higher than this is no clearer
 NEAR = 3  # rows over which codecs smear an edge
+OUTER = slice(1, 3)  # rows that a bar begins with: the outermost may be blended with what is beyond
 
 SURE, PANEL, DOUBTFUL = 0.9, 0.8, 0.4  # scores
 PANEL_SECONDS = 1.0  # for so long a line stands on a panel, at least
@@ -102,12 +104,14 @@ def _opposite(film: np.ndarray, shots: int) -> tuple[int, int, bool]:
     first, second = sides
     if first and second and abs(first.level - second.level) <= TOLERANCE:
         edges, rows = _pair(first, second)
-        if edges >= PAIR_EDGES:
+        if edges >= PAIR_EDGES and _is_picture(film, first, rows):
             return first.begins(rows[0]), second.begins(rows[1]), True
-    alone = [_alone(side) for side in sides]
+    alone = _alone(first), _alone(second)
     width = max(alone)
     dark = sides[alone.index(0)] if 0 in alone else None
     own = sides[alone.index(width)]
+    if own and not _is_picture(film, own, alone):
+        return *alone, False
     if width and own and dark and abs(own.level - dark.level) <= TOLERANCE and dark.reach >= width:
         # The other bar's edge cannot be seen: the picture is as dark there.
         return width, width, True
@@ -118,23 +122,36 @@ def _side(film: np.ndarray) -> _Side | None:
     """Rows from the top of [n, rows, columns]; None if it does not begin with a bar."""
     _, rows, columns = film.shape
     outer = film[:, : int(rows * WIDEST), :: max(1, columns // COLUMNS)]
-    if outer.shape[1] < 2:
+    if outer.shape[1] < OUTER.stop:
         return None
-    level = round(float(np.median(outer[:, :2])))
+    level = round(float(np.median(outer[:, OUTER])))
     off = np.abs(outer.astype(np.int16) - level).astype(np.uint8)
     at_level = (off <= TOLERANCE).mean(2)  # [n, rows]
-    barred = at_level[:, :2].min(1) >= PURE_SHARE
+    at_level[:, 0] = at_level[:, 1]
+    barred = at_level[:, OUTER].min(1) >= PURE_SHARE
     if barred.mean() < BARRED_SHARE:
         return None
     off, share = off[barred], at_level[barred].mean(0)
     pure = np.cumsum(share >= PURE_SHARE) / np.arange(1, len(share) + 1)
     of_bar = (share >= TEXT_SHARE) & (pure >= PURE_ROWS)
     reach = len(of_bar) if of_bar.all() else int(np.argmin(of_bar))
-    # What shows in one frame of eight: a scene shows all of its outline in time, noise and text hardly anything.
-    often = len(off) - 1 - len(off) // 8
-    outline = np.partition(off, often, axis=0)[often].astype(np.float32)  # [rows, columns]
+    outline = _shown(off).astype(np.float32)  # [rows, columns]
     clipped = np.minimum(outline, MOST_LEVELS).mean(1)
     return _Side(level, reach, _edges(outline, reach), np.diff(clipped, prepend=clipped[0]))
+
+
+def _shown(off: np.ndarray) -> np.ndarray:
+    """By how many levels each pixel of [n, rows, columns] is off in one frame of eight: a scene shows all of its
+    outline in time, noise and text hardly anything."""
+    often = len(off) - 1 - len(off) // 8
+    return np.partition(off, often, axis=0)[often]
+
+
+def _is_picture(film: np.ndarray, side: _Side, rows: tuple[int, int]) -> bool:
+    """Whether what lies between two bars begins all along one of them, or fills its place: drawings on black do not."""
+    picture = film[:, rows[0] : film.shape[1] - rows[1] : 2, ::2].astype(np.int16)
+    filled = (_shown(np.abs(picture - side.level)) > TOLERANCE).mean()
+    return bool(side.edge.max() >= WHOLE_EDGE or filled >= FILLED)
 
 
 def _edges(outline: np.ndarray, reach: int) -> np.ndarray:
