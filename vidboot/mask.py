@@ -132,7 +132,7 @@ def _detect_all(
             width=file.width,
             height=file.height,
             pts_seconds=seconds[sha],
-            shots=1 + _changes_of_picture(file, seconds[sha]),
+            cuts=_changes_of_picture(file, seconds[sha]),
             text_model=str(model) if model else None,
         )
         size = max(1.0, file.width * file.height / (1280 * 720))
@@ -155,10 +155,11 @@ def _detect_all(
     return {sha: results[sha] for sha in by_sha if sha in results}, failed
 
 
-def _changes_of_picture(file: FileRecord, seconds: np.ndarray) -> int:
-    """How many cuts show another picture: a gap in time alone proves nothing."""
+def _changes_of_picture(file: FileRecord, seconds: np.ndarray) -> tuple[float, ...]:
+    """Times of the frames that begin another picture: a gap in time alone proves nothing."""
     gaps = seconds[find_gaps(seconds)]
-    return sum(not np.isclose(cut, gaps).any() for cut in file.cuts)
+    first = (float(seconds[np.abs(seconds - cut).argmin()]) for cut in file.cuts)
+    return tuple(at for at in first if not np.isclose(at, gaps).any())
 
 
 def detection_key(model: Path | None) -> str:

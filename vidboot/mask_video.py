@@ -43,7 +43,8 @@ class Job:
     height: int
     pts_seconds: np.ndarray
     """Of every frame, [T] float64."""
-    shots: int
+    cuts: tuple[float, ...]
+    """Seconds of the frames that begin another picture."""
     text_model: str | None
     """The .onnx of the text detector; None for the one without a model."""
 
@@ -78,7 +79,7 @@ def look(job: Job) -> Detected:
 
     changes = Changes()
     frames = watch(_frames(job, keep), changes)
-    text = find_text(frames, text_detector(job.text_model))
+    text = find_text(frames, text_detector(job.text_model), cuts=job.cuts)
     lines = [_scaled(one, job, _work_size(job)) for one in text]
     frozen = [_scaled(one, job, (1, 1)) for one in find_frozen(changes)]
     bars = [or_panel(bar, lines) for bar in _bars(job, luma)] if luma else []
@@ -166,7 +167,7 @@ class _Shrink:
 def _bars(job: Job, luma: Sequence[np.ndarray]) -> list[Found]:
     shape = luma[0].shape
     same = [frame for frame in luma if frame.shape == shape]
-    bars = find_bars(same, shots=job.shots)
+    bars = find_bars(same, shots=1 + len(job.cuts))
     if bars is None:
         return []
     found = []

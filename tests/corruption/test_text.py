@@ -113,9 +113,21 @@ def test_a_film_without_text_has_no_line() -> None:
 def test_a_line_that_survives_a_cut_is_sure() -> None:
     film = np.concatenate([np.repeat(texture(H, W, s)[None] // (1 + s % 2), 20, axis=0) for s in (5, 6)])
     burn(film, INK, 70, 110, 0, 39)
-    (one,) = found(film)
+    (one,) = find_text(shown(film), tophat_boxes, cuts=(2.0,))
     assert one.score > 0.9
     assert (one.first_seconds, one.last_seconds) == (0, 3.9)
+
+
+def test_motion_that_looks_like_a_cut_proves_nothing() -> None:
+    film = np.concatenate([np.repeat(texture(H, W, s)[None] // (1 + s % 2), 20, axis=0) for s in (5, 6)])
+    burn(film, INK, 70, 110, 0, 39)
+    assert all(one.score < 0.9 for one in found(film))
+
+
+def test_a_line_of_a_moment_is_none_though_it_survives_a_cut() -> None:
+    film = np.concatenate([panning(20, H, W, seed=s) for s in (5, 6)])
+    burn(film, INK, 70, 110, 19, 20)
+    assert find_text(shown(film), tophat_boxes, cuts=(2.0,)) == []
 
 
 @pytest.mark.parametrize(("box", "line"), [((0, 0, W, H), False), ((20, 20, 230, 60), True), ((20, 10, 60, 140), True)])

@@ -32,3 +32,15 @@ def test_writing_that_stays_does_not_tick_nor_does_one_in_a_picture_that_changes
         moving.see(writing(40, seed=k), QUIET + 10 * k, quiet_levels=4.0)
     assert not still.sure
     assert not moving.sure
+
+
+@pytest.mark.parametrize(("often", "sure"), [(2, True), (20, False)])
+def test_something_may_pass_behind_each_letter_of_a_clock_now_and_then(often: int, sure: bool) -> None:
+    ticks = Ticks()
+    for k in range(41):
+        field = writing(40, seed=k)
+        for letter in range(12):
+            if letter != 5 and (k + letter) % (40 // often) == 0:
+                field[:, letter * LETTER : (letter + 1) * LETTER] *= -1
+        ticks.see(field, QUIET, quiet_levels=4.0)
+    assert ticks.sure == sure

@@ -16,11 +16,11 @@ SLIDES = 0.4  # of one that moves a little before or after: a caption, or a thin
 
 def score(line: Line) -> float | None:
     """How surely the line lies over the picture; None for text of the scene."""
-    if line.cuts_before + line.cuts_survived:
-        return 0.95
     at_once = line.appeared is True and line.vanished is True and not line.slides
     if line.frames < LEAST_FRAMES if at_once else line.seconds < SHORTEST_SECONDS:
         return None
+    if line.cuts_before + line.cuts_survived:
+        return 0.95
     standing = _score_of_standing(line)
     if not line.slides:
         return standing

@@ -35,7 +35,9 @@ class Shown(NamedTuple):
     grey: np.ndarray
     """uint8 [H, W]."""
     cut: bool = False
-    """Whether it begins a shot."""
+    """Whether it may begin a shot, or be the next of a camera that shakes: nothing that it shows came at once."""
+    scene: bool = False
+    """Whether it surely begins another scene: what stays in its place is no part of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ def growth_of(pattern: Pattern, past: Sequence[Shown]) -> Growth | None:
         past: that frame, and those before, the latest first.
     """
     sizes, times = [1.0], []
-    for (stood, _, cut), (seconds, grey, _) in pairwise(past):
+    for (stood, _, cut, _), (seconds, grey, *_) in pairwise(past):
         times = times or [stood]
         if cut or times[0] - seconds > LONGEST:
             break

@@ -16,23 +16,22 @@ def look_back(line: Line, past: Sequence[Shown]) -> None:
     first, appeared, cuts, missed = line.begun, None, 0, 0
     came: Slide | None = None
     before: list[Strength] = []
-    began_with_cut = False
     gone, earliest, later = None, None, past[-1]
     for frame in reversed(past):
-        seconds, grey, cut = frame
+        seconds, grey = frame.seconds, frame.grey
         if seconds >= line.begun:
-            began_with_cut, later = cut, frame
+            later = frame
             continue
         match, strength = line.template.look(grey)
         if match >= MATCH:
-            cuts += began_with_cut and missed == 0
-            first, earliest, began_with_cut, missed = seconds, grey, cut, 0
+            cuts += later.scene and missed == 0
+            first, earliest, missed = seconds, grey, 0
             gone, later = None, frame
             before.append((seconds, strength))
             continue
         if missed == 0:
             appeared = None
-            if not began_with_cut:
+            if not later.cut:
                 gone, quiet = grey, line.quiet(grey)
                 appeared = line.template.at_once(later.grey, grey, quiet=quiet)
                 came = slide_of(line.template, later, frame)

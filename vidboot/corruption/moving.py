@@ -46,7 +46,7 @@ class MovingLine:
             past: frames.
             text: where other lines are in the last of them.
         """
-        seconds, now, _ = past[-1]
+        seconds, now, *_ = past[-1]
         last, x, y = self.places[-1]
         earlier = [place for place in self.places if place[0] <= seconds - BACK_SECONDS]
         if last != seconds or not earlier:

@@ -8,6 +8,7 @@ moves or is cut, and it comes and goes from one frame to the next in a picture t
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -42,17 +43,18 @@ LEAST_STROKES = 8  # pixels of a line's template
 AROUND = 0.4  # heights of a line that was switched on: its letters' thin ends change by less
 
 
-def find_text(frames: Frames, detector: TextDetector) -> list[Found]:
+def find_text(frames: Frames, detector: TextDetector, *, cuts: Collection[float] = ()) -> list[Found]:
     """Return the lines of overlaid text, as boxes in pixels of the frames.
 
     Args:
         frames: all frames of a video; their short side is best 352 or less.
         detector: finds boxes in one frame.
+        cuts: seconds of frames that surely begin another scene; what stays in its place there is no part of one.
 
     Returns:
         Events of kind subtitle; a score below .5 says that it may be text in the scene.
     """
-    tracker = _Tracker(detector)
+    tracker = _Tracker(detector, frozenset(cuts))
     for seconds, picture in frames:
         tracker.see(seconds, picture)
     return tracker.finish()
@@ -68,8 +70,8 @@ class _Ended:
 
 
 class _Tracker:
-    def __init__(self, detector: TextDetector) -> None:
-        self._looks = Looks(detector)
+    def __init__(self, detector: TextDetector, cuts: frozenset[float] = frozenset()) -> None:
+        self._looks, self._scenes = Looks(detector), cuts
         self.past: deque[Shown] = deque(maxlen=MOST_BUFFERED)
         self.live: list[Line] = []
         self.leaving: list[Line] = []
@@ -87,8 +89,9 @@ class _Tracker:
         grey = picture.grey
         self.size = grey.shape[1], grey.shape[0]
         self.begins, self.ends = self.begins if self.past else seconds, seconds
-        cut = self._cuts.see(grey)
-        now = Shown(seconds, grey, cut)
+        scene = seconds in self._scenes
+        cut = self._cuts.see(grey) or scene
+        now = Shown(seconds, grey, cut, scene)
         self.past.append(now)
         while len(self.past) > 2 and seconds - self.past[0].seconds > BACK_SECONDS:
             self.past.popleft()
@@ -122,12 +125,12 @@ class _Tracker:
 
     def _follow(self, line: Line, now: Shown, before: Shown) -> None:
         """See whether a line is still there, in the frame after ``before``."""
-        seconds, grey, cut = now
+        seconds, grey, cut, scene = now
         match, strength = line.template.look(grey)
         if match >= MATCH:
             line.last, line.missed = seconds, 0
             line.remember(seconds, strength)
-            line.cuts_survived += cut
+            line.cuts_survived += scene
             line.row.learn(grey)
             return
         if line.missed == 0:
