@@ -147,3 +147,20 @@ def test_a_line_goes_at_once_across_a_gap_of_time(gap_seconds: float) -> None:
     frames = ((t + (gap_seconds if t >= 2 else 0), picture) for t, picture in shown(film))
     (one,) = find_text(frames, seen_whole)
     assert one.score >= SURE
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_texture_before_which_somebody_passes_is_only_asked_about_if_a_detector_saw_it_but_once(once: bool) -> None:
+    film = np.repeat(texture(H, W, 5)[None], 40, axis=0)
+    for t in range(40):
+        film[t, 60:, 5 * t : 5 * t + 40] = 10 + 10 * (t % 3)
+    burn(film, INK, 100, 20, 3, 39)
+    looks = 0
+
+    def sees_it(frame: np.ndarray, side: int) -> np.ndarray:
+        nonlocal looks
+        looks += 1
+        return as_boxes((98, 18, 202, 36)) if looks == 3 or (looks > 3 and not once) else as_boxes()
+
+    (one,) = find_text(shown(film), sees_it)
+    assert (one.score >= SURE) == (not once)

@@ -10,7 +10,8 @@ SHORTEST_SECONDS = 0.3  # shorter lines are scene text that moves, unless they c
 LEAST_FRAMES = 3  # those that do may be as short; in one frame, or two, part of what slides is seen
 MOVED_SECONDS = 1.0  # for which one that moves a little before or after stands, to be asked about
 SLID = 0.6  # score of a line that slides straight and fast to its place or out of it: things of the scene seldom do
-UPRIGHT = 0.45  # at most, of one higher than wide and one sign alone: people stand there, or pass and hide walls
+DOUBTED = 0.45  # at most, of one sign alone and higher than wide, or seldom seen: people stand there, or hide walls
+LEAST_LOOKS, SEEN = 3, 0.34  # at a line, in this share of which a detector sees it: texture is seen once or twice
 SLIDES = 0.4  # of one that moves a little before or after: a caption, or a thing of the scene that was at rest
 
 
@@ -32,7 +33,8 @@ def score(line: Line) -> float | None:
 
 
 def _score_of_standing(line: Line) -> float:
-    if line.samples >= 3 and line.moving_samples >= 0.5 * (line.samples - 1):
+    seldom = line.looks >= LEAST_LOOKS and line.seen < SEEN * line.looks
+    if line.samples >= 3 and line.moving_samples >= 0.5 * (line.samples - 1) and not seldom:
         return 0.9
     # At once, or bit by bit, but all of it alike, while the picture stayed, or sliding.
     comes = line.appeared is True or (line.quiet_before and line.fades_in is not None) or _even(line.came)
@@ -42,7 +44,7 @@ def _score_of_standing(line: Line) -> float:
     seen = comes or goes or line.ticks.sure
     one_sign = 0.7 if seen else 0.55 if line.moving_samples >= 0.25 * line.samples else 0.3
     x0, y0, x1, y1 = line.tight
-    return one_sign if x1 - x0 >= y1 - y0 else min(one_sign, UPRIGHT)
+    return min(one_sign, DOUBTED) if seldom or x1 - x0 < y1 - y0 else one_sign
 
 
 def _even(slide: Slide | None) -> bool:

@@ -33,6 +33,7 @@ class Line:
         self.before: list[Strength] = []  # begun, last to first
         self.after: list[Strength] = []  # begun, the first of them
         self.latest: deque[Strength] = deque(maxlen=MOST_LATEST)
+        self.looks = self.seen = 0  # of a detector since it was begun, and those at which it saw it
         self.samples = 1
         self.moving_samples = 0
         self.cuts_before = self.cuts_survived = 0  # before and since it was begun
@@ -116,6 +117,12 @@ class Line:
         """Whether the picture around it is as it was when last looked at."""
         assert self.around is not None
         return float(np.abs(self.surroundings(grey) - self.around).mean()) < MOVING_LEVELS
+
+    def sample(self, grey: np.ndarray) -> None:
+        """See how the picture around it moves."""
+        self.samples += 1
+        self.moving_samples += not self.quiet(grey)
+        self.around = self.surroundings(grey)
 
     def surroundings(self, grey: np.ndarray) -> np.ndarray:
         """Return the picture around the line, shrunk, the line itself left out: float32 [n]."""

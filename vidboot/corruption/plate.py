@@ -1,4 +1,5 @@
-"""The plate a caption may stand on: of one colour, still, and there only as long as its letters are."""
+"""The plate a caption may stand on: of one colour and still, where the picture beyond it moves, or there only as long
+as its letters are."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ STILL = 4.0  # levels by which a pixel of a plate deviates over time
 ONE_COLOUR = 12.0  # levels by which it differs from the plate's colour
 CHANGED = 10.0  # levels by which it differs from what was there before or after,
 LEAST_NEW = 0.5  # in this share of it: a wall was there before
+BEYOND = 3  # pixels about a plate, of which on each side
+LEAST_MOVING = 0.6  # this share deviates by twice as much as one of a plate, or the frame ends
 LEAST_FULL = 0.8  # share of a plate that is such pixels, or the line
 LARGEST = 0.25  # share of the frame
 
@@ -20,7 +23,7 @@ class Plate:
     """What is around a line, while it is there and when it is not."""
 
     def __init__(self, box: IntBox, grey: np.ndarray) -> None:
-        height, width = grey.shape
+        height, width = self._frame = grey.shape
         tall = box[3] - box[1]
         beside, above = (reach * tall for reach in REACH)
         self._part = np.s_[
@@ -44,24 +47,39 @@ class Plate:
 
     def around(self, box: Box) -> Box:
         """Return the box of a line, or that of the plate it stands on."""
-        if self._without is None:
-            return box
         mean, square = self._sums / self._seen
         top, left = self._part[0].start, self._part[1].start
         x0, y0, x1, y1 = (round(side) - start for side, start in zip(box, (left, top, left, top), strict=True))
         line = np.s_[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
         if mean[line].size == 0:
             return box
-        plain = (square - mean**2 < STILL**2) & (np.abs(mean - np.median(mean[line])) < ONE_COLOUR)
+        variance = square - mean**2
+        plain = (variance < STILL**2) & (np.abs(mean - np.median(mean[line])) < ONE_COLOUR)
         plain[line] = True
         _, labels = cv2.connectedComponents(plain.astype(np.uint8), connectivity=4)
         own = labels == labels[line][0, 0]
         beside = own.copy()
         beside[line] = False
-        if not beside.any() or (np.abs(mean - self._without)[beside] > CHANGED).mean() < LEAST_NEW:
+        if not beside.any():
             return box
         rows, columns = (np.flatnonzero(own.mean(axis) > 0.5 * own.mean(axis).max()) for axis in (1, 0))
         full = own[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean()
-        x0, y0 = min(box[0], float(left + columns[0])), min(box[1], float(top + rows[0]))
-        x1, y1 = max(box[2], float(left + columns[-1] + 1)), max(box[3], float(top + rows[-1] + 1))
-        return (x0, y0, x1, y1) if full >= LEAST_FULL and area((x0, y0, x1, y1)) <= self._largest else box
+        own_box = left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
+        came = self._without is not None and (np.abs(mean - self._without)[beside] > CHANGED).mean() >= LEAST_NEW
+        if full < LEAST_FULL or not (came or self._stands_out(variance, own_box)):
+            return box
+        sides = zip((min, min, max, max), box, own_box, strict=True)
+        x0, y0, x1, y1 = (float(outer(side, own)) for outer, side, own in sides)
+        return (x0, y0, x1, y1) if area((x0, y0, x1, y1)) <= self._largest else box
+
+    def _stands_out(self, variance: np.ndarray, box: IntBox) -> bool:
+        """Whether the picture moves beyond each side of a box, or ends there."""
+        top, left = self._part[0].start, self._part[1].start
+        x0, y0, x1, y1 = box[0] - left, box[1] - top, box[2] - left, box[3] - top
+        beyond = (
+            (box[0] == 0, variance[y0:y1, max(0, x0 - BEYOND) : x0]),
+            (box[1] == 0, variance[max(0, y0 - BEYOND) : y0, x0:x1]),
+            (box[2] == self._frame[1], variance[y0:y1, x1 : x1 + BEYOND]),
+            (box[3] == self._frame[0], variance[y1 : y1 + BEYOND, x0:x1]),
+        )
+        return all(ends or (side.size and (side > (2 * STILL) ** 2).mean() >= LEAST_MOVING) for ends, side in beyond)

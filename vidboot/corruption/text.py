@@ -158,9 +158,7 @@ class _Tracker:
     def _sample(self, grey: np.ndarray) -> None:
         """See how the picture around each line moves, and learn how the lines look."""
         for line in self.live:
-            line.samples += 1
-            line.moving_samples += not line.quiet(grey)
-            line.around = line.surroundings(grey)
+            line.sample(grey)
             if line.missed == 0:
                 line.template.learn(grey)
                 line.plate.learn(grey)
@@ -171,8 +169,12 @@ class _Tracker:
             way.watch_background(self.past, text)
 
     def _look(self, seconds: float, picture: Picture) -> None:
-        """Find lines that are not followed yet."""
-        for box in self._looks.at(picture.colours()):
+        """Find lines that are not followed yet, and see which of the others a detector sees again."""
+        boxes = self._looks.at(picture.colours())
+        for line in self.live:
+            line.looks += 1
+            line.seen += any(share_in(line.outline, box) > 0.5 for box in boxes)
+        for box in boxes:
             known = [line for line in self.live if share_in(box, line.outline) > 0.3]
             covered = sum(share_in(box, line.outline) for line in known)
             if covered < 0.6 and not self._under_way(box):
@@ -187,7 +189,8 @@ class _Tracker:
             return
         way = begin_moving(template, seconds, self.past)
         if way is None:
-            self._begin_standing(seconds, grey, box, template)
+            line = self._begin_standing(seconds, grey, box, template)
+            line.looks = line.seen = 1
         else:
             self.moving.append(way)
 
