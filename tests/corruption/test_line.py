@@ -149,6 +149,15 @@ def test_a_line_goes_at_once_across_a_gap_of_time(gap_seconds: float) -> None:
     assert one.score >= SURE
 
 
+def test_a_fence_in_the_rows_of_a_line_is_no_part_of_it() -> None:
+    film = panning(40, H, W)
+    film[:, 108:126, 100:240:6] = 20
+    film[:, 108:126, 101:240:6] = 230
+    burn(film, INK[:, :42], 100, 110, 0, 39)
+    (one,) = find_text(shown(film), seen_in_part)
+    assert one.box[2] < 142 + 4 * 18
+
+
 @pytest.mark.parametrize("once", [False, True])
 def test_texture_before_which_somebody_passes_is_only_asked_about_if_a_detector_saw_it_but_once(once: bool) -> None:
     film = np.repeat(texture(H, W, 5)[None], 40, axis=0)

@@ -11,7 +11,7 @@ LEAST_FRAMES = 3  # those that do may be as short; in one frame, or two, part of
 MOVED_SECONDS = 1.0  # for which one that moves a little before or after stands, to be asked about
 SLID = 0.6  # score of a line that slides straight and fast to its place or out of it: things of the scene seldom do
 DOUBTED = 0.45  # at most, of one sign alone and higher than wide, or seldom seen: people stand there, or hide walls
-LEAST_LOOKS, SEEN = 3, 0.34  # at a line, in this share of which a detector sees it: texture is seen once or twice
+LEAST_LOOKS, SEEN = 3, 0.2  # at a line, in this share of which a detector sees it: texture is seen once or twice
 SLIDES = 0.4  # of one that moves a little before or after: a caption, or a thing of the scene that was at rest
 
 

@@ -16,6 +16,7 @@ from vidboot.corruption.static import gradients
 INK = 0.4  # of the strongest strokes of the line: what is fainter is no letter of it
 LARGEST = 24  # pixels: a line of larger letters the detector sees whole, and things of a scene follow it in its rows
 FAINT = 0.2  # but for what comes and goes with the line in a picture that stays
+FARTHEST = 3  # heights that it goes beyond what was seen of it, but for what comes and goes with it: so go fences, too
 NEW = 0.5  # of a stroke's strength, by which it changes as its line comes or goes: else it is the scene's
 LEAST_TALL = 0.4  # heights of a line that a letter of it has
 SLACK = 2  # pixels by which a letter may stick out of its line
@@ -59,7 +60,9 @@ class Row:
             return box
         strongest = np.percentile(own, 97)
         ink = pieces_of(strength > INK * strongest)
+        near = box[0] - FARTHEST * tall, box[2] + FARTHEST * tall
         letters = [one for one in ink if first - SLACK <= one[1] and one[3] <= last + SLACK]
+        letters = [one for one in letters if near[0] <= one[0] and one[2] <= near[1]]
         if still and self._without:
             changed = np.min([strength_of(mean - without) for without in self._without], axis=0)
             new = (strength > FAINT * strongest) & (changed > NEW * strength)
