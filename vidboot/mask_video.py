@@ -27,7 +27,7 @@ from vidboot.data.decode import Video
 from vidboot.data.geometry import Orientation
 from vidboot.detections import Detected, write
 
-VERSION = 27  # of what one video by itself tells: another with each change of a number that a detector decides by
+VERSION = 28  # of what one video by itself tells: another with each change of a number that a detector decides by
 SAMPLES = 24  # frames spread over a video, in which bars and marks are looked for
 MOST_LUMA_BYTES = 300_000_000  # of whole frames kept to look for bars: of 8K only nine
 
