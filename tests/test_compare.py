@@ -163,8 +163,11 @@ def call(root: Path, *more: str) -> Any:
     return CliRunner().invoke(app, ["compare", *paths, "--preset", "smoke", "--samples", "2", *settings, *more])
 
 
-def test_where_filtering_leaves_nothing_the_page_says_so_and_the_others_are_compared(tmp_path: Path) -> None:
+def test_where_filtering_leaves_nothing_the_page_says_so_and_the_others_are_compared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     done = call(make(tmp_path, FEW_FILMS), "--json")
+    assert "to tell ways of training apart takes 5" in caplog.text
     assert done.exit_code == 0, done.output
     assert done.stdout.count("\n") == 1
     result = json.loads(done.stdout)

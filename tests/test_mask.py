@@ -193,7 +193,7 @@ def test_a_bar_is_found_where_it_is_displayed(tmp_path: Path, matrix: Matrix) ->
     display_by(path, matrix)
     bar = displayed(np.arange(H)[:, None].repeat(W, 1) < 10, matrix)
     height, width = bar.shape
-    job = mask_video.Job(str(path), width, height, np.arange(30) / FPS, 2, None)
+    job = mask_video.Job(str(path), width, height, np.arange(30) / FPS, (1.0,), None)
     (found,) = (one for one in mask_video.look(job).found if one.kind == "bar")
     x0, y0, x1, y1 = (round(side) for side in found.box)
     assert bar[y0:y1, x0:x1].all()

@@ -7,6 +7,7 @@ videos, that none of them has seen, with the same noise.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from vidboot.config import Config
 from vidboot.curation import (
     KEEP,
     LEAST_HELD_OUT,
+    LEAST_TO_TELL,
     RIVALS,
     Curation,
     direct_only,
@@ -89,6 +91,9 @@ def compare(
     whole = Folder(videos, work, files, shots).with_masks_in(out / training.MASKS, anew=anew)
     with part("cache") as progress:
         folder, measured, twins = set_aside(whole, config, held_out=held_out, progress=progress)
+    if len(measured) < LEAST_TO_TELL:
+        told = "only %s full videos can be set aside to measure on; to tell ways of training apart takes %s"
+        logging.getLogger("vidboot").warning(told, len(measured), LEAST_TO_TELL)
 
     def train(curation: Curation, config: Config) -> Run:
         def named(row: dict[str, object]) -> None:
