@@ -1,6 +1,7 @@
 """The verb: decisions survive, two runs give the same bytes, a killed run goes on, wrong calls change nothing."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -198,6 +199,17 @@ def test_a_bar_is_found_where_it_is_displayed(tmp_path: Path, matrix: Matrix) ->
     x0, y0, x1, y1 = (round(side) for side in found.box)
     assert bar[y0:y1, x0:x1].all()
     assert bar.sum() == (y1 - y0) * (x1 - x0)
+
+
+def test_a_file_that_is_largely_hidden_is_named(folder: Path, tmp_path: Path) -> None:
+    pixels = film(7)
+    pixels[:, :30] = pixels[:, -30:] = 0
+    save_video(folder / "narrow.mp4", pixels, FPS, crf=12, preset="veryfast", threads=1)
+    result = CliRunner().invoke(app, ["mask", str(folder), "--work", str(tmp_path / "work")])
+    assert result.exit_code == 0, result.output
+    (told,) = [line for line in result.stdout.splitlines() if line.startswith("largely hidden")]
+    share = int(re.findall(r"narrow.mp4: (\d+)%", told)[0])  # of 96 rows 60 are bars, and some beside them
+    assert 62 <= share <= 75
 
 
 def test_a_kind_nobody_knows_is_refused(folder: Path, tmp_path: Path) -> None:

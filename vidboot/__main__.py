@@ -33,7 +33,7 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory th
 def scan(
     videos: Videos,
     target: Annotated[
-        str, typer.Option(help="The video you want, FRAMESxHEIGHTxWIDTH@FPS; default that of train.")
+        str, typer.Option(help="The video you want, FRAMESxHEIGHTxWIDTH@FPS; default the preset real's.")
     ] = TARGET,
     work: Work = None,
     as_json: Json = False,
@@ -54,7 +54,9 @@ def mask(
     videos: Videos,
     decisions: Annotated[Path | None, typer.Option("--apply", help="Merge what the page saved; find nothing.")] = None,
     page: Annotated[Path | None, typer.Option(help="Where the review page goes; default WORK/review.html.")] = None,
-    kinds: Annotated[str | None, typer.Option(help="Mask these only, separated by commas; default all.")] = None,
+    kinds: Annotated[
+        str | None, typer.Option(help="Mask these only, by commas: subtitle, mark, bar, frozen, blank, damaged.")
+    ] = None,
     text_model: Annotated[
         Path | None, typer.Option(help="An .onnx text detector; default that of the extra ocr.")
     ] = None,
@@ -186,7 +188,9 @@ def restore(
     steps: Annotated[int, typer.Option(help="Noise levels.")] = 15,
     samples: Annotated[int, typer.Option(help="Fills that are averaged: nearer the truth in the mean, softer.")] = 1,
     policy: Annotated[Policy, typer.Option(help="Which nets fill.")] = Policy.full,
-    work: Work = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Working folder; default the clip's own or, without one, that of its folder.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fill what a clip's masks hide, at the model's size; all else is encoded anew, with --lossless kept exactly.
@@ -238,7 +242,8 @@ def demo(
 def compare(
     videos: Videos,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the runs; default NAME.compare, beside the working folder.")
+        Path | None,
+        typer.Option(help="Folder of the runs; default NAME.compare here or, from within VIDEOS, beside it."),
     ] = None,
     preset: Preset = None,
     config: SettingsFile = None,

@@ -30,10 +30,14 @@ from vidboot.detections import Detected
 from vidboot.errors import WorkFailed
 from vidboot.mask_merge import all_found, merged
 from vidboot.mask_video import Job
+from vidboot.visibility import visible
 
 KINDS = tuple(kind for kind in get_args(masks.Kind) if kind != "other")
 LEAST_LIMIT_SECONDS = 300.0
 LIMIT_PER_VIDEO_SECOND = 60.0  # at 720p
+LARGELY = 0.4  # of its picture, from which on a person is told that a file is hidden: bars of films take a quarter
+NAMED = 10  # files that are told of, at most
+SHARE_FRAMES, SHARE_SIZE = 16, (90, 160)  # at which it is seen how much is hidden
 
 
 def mask(
@@ -80,7 +84,9 @@ def mask(
             before = _load_written(folder, sha)  # with what was decided meanwhile
             saved[sha] = merged(by_sha[sha], found, before, kinds)
             _save(folder, saved[sha], before)
-    return _summary(saved, failed, kinds, text_model)
+    shares = {by_sha[sha].path: _share_hidden(mask, seconds[sha]) for sha, mask in saved.items()}
+    largely = {path: share for path, share in shares.items() if share > LARGELY}
+    return {**_summary(saved, failed, kinds, text_model), "largely_hidden": largely}
 
 
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
@@ -221,6 +227,12 @@ def _seconds_hidden(events: Sequence[masks.Event]) -> float:
     return total
 
 
+def _share_hidden(mask: masks.Mask, seconds: np.ndarray) -> float:
+    """About what share of the picture is hidden, over the film."""
+    at = seconds[np.linspace(0, len(seconds) - 1, SHARE_FRAMES).round().astype(int)]
+    return round(1 - float(visible(mask, at, (0, 0, mask.width, mask.height), *SHARE_SIZE).mean()), 3)
+
+
 def format_table(result: Mapping[str, Any], width: int = 100) -> str:
     """Return what `mask` returned as a table for a person."""
     from rich.console import Console
@@ -236,6 +248,8 @@ def format_table(result: Mapping[str, Any], width: int = 100) -> str:
     console.print(table)
     if result["text_detector"]:
         console.print(f"text detector: {result['text_detector']}", markup=False)
+    for path, share in sorted(result["largely_hidden"].items(), key=lambda item: -item[1])[:NAMED]:
+        console.print(f"largely hidden, look at it: {printable(path)}: {share:.0%} of its picture", markup=False)
     for path, message in result["failed"].items():
         console.print(f"not looked at: {printable(path)}: {message}", markup=False)
     return text.getvalue()
