@@ -91,9 +91,6 @@ def compare(
     whole = Folder(videos, work, files, shots).with_masks_in(out / training.MASKS, anew=anew)
     with part("cache") as progress:
         folder, measured, twins = set_aside(whole, config, held_out=held_out, progress=progress)
-    if len(measured) < LEAST_TO_TELL:
-        told = "only %s full videos can be set aside to measure on; to tell ways of training apart takes %s"
-        logging.getLogger("vidboot").warning(told, len(measured), LEAST_TO_TELL)
 
     def train(curation: Curation, config: Config) -> Run:
         def named(row: dict[str, object]) -> None:
@@ -144,6 +141,9 @@ def set_aside(
             measured.append(shot)
     if len(measured) < LEAST_HELD_OUT:
         raise WorkFailed(f"the full videos of {whole.videos} that are set aside are versions of one film: add others")
+    if len(measured) < LEAST_TO_TELL:
+        told = "only %s full videos are set aside to measure on; to tell ways of training apart takes %s"
+        logging.getLogger("vidboot").warning(told, len(measured), LEAST_TO_TELL)
     aside = {shot.sha256 for shot in shots}
     rest = [one for sha256, entries in small.items() if sha256 not in aside for one in entries]
     twins = versions([one for sha256 in aside for one in small[sha256]], rest)
