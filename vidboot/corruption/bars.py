@@ -104,13 +104,14 @@ def _opposite(film: np.ndarray, shots: int) -> tuple[int, int, bool]:
     first, second = sides
     if first and second and abs(first.level - second.level) <= TOLERANCE:
         edges, rows = _pair(first, second)
-        if edges >= PAIR_EDGES and _is_picture(film, first, rows):
+        clearest = max(first.edge[rows[0]], second.edge[rows[1]])
+        if edges >= PAIR_EDGES and _is_picture(film, first.level, rows, clearest):
             return first.begins(rows[0]), second.begins(rows[1]), True
     alone = _alone(first), _alone(second)
     width = max(alone)
     dark = sides[alone.index(0)] if 0 in alone else None
     own = sides[alone.index(width)]
-    if own and not _is_picture(film, own, alone):
+    if own and not _is_picture(film, own.level, alone, own.edge.max()):
         return *alone, False
     if width and own and dark and abs(own.level - dark.level) <= TOLERANCE and dark.reach >= width:
         # The other bar's edge cannot be seen: the picture is as dark there.
@@ -147,11 +148,12 @@ def _shown(off: np.ndarray) -> np.ndarray:
     return np.partition(off, often, axis=0)[often]
 
 
-def _is_picture(film: np.ndarray, side: _Side, rows: tuple[int, int]) -> bool:
-    """Whether what lies between two bars begins all along one of them, or fills its place: drawings on black do not."""
+def _is_picture(film: np.ndarray, level: int, rows: tuple[int, int], clearest: float) -> bool:
+    """Whether what lies between two bars begins all along one of them, by its clearest edge, or fills its place:
+    drawings on black do not."""
     picture = film[:, rows[0] : film.shape[1] - rows[1] : 2, ::2].astype(np.int16)
-    filled = (_shown(np.abs(picture - side.level)) > TOLERANCE).mean()
-    return bool(side.edge.max() >= WHOLE_EDGE or filled >= FILLED)
+    filled = (_shown(np.abs(picture - level)) > TOLERANCE).mean()
+    return bool(clearest >= WHOLE_EDGE or filled >= FILLED)
 
 
 def _edges(outline: np.ndarray, reach: int) -> np.ndarray:
